@@ -1,0 +1,5 @@
+/**
+ * Virtual time and in-memory networks for tests.
+ * @packageDocumentation
+ */
+export {};

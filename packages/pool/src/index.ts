@@ -1,0 +1,5 @@
+/**
+ * Packet slots and builders: one counter per key, whoever seals.
+ * @packageDocumentation
+ */
+export {};

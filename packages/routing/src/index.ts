@@ -1,0 +1,5 @@
+/**
+ * Routing table and stream accounting of the Net 0.27 routing plane.
+ * @packageDocumentation
+ */
+export {};

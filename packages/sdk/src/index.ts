@@ -1,0 +1,5 @@
+/**
+ * Encrypted UDP mesh for TypeScript: identities, peers, streams, relays.
+ * @packageDocumentation
+ */
+export {};

@@ -1,0 +1,5 @@
+/**
+ * Datagram transport over UDP for netmesh.
+ * @packageDocumentation
+ */
+export {};
