@@ -2,4 +2,42 @@
  * Noise NKpsk0 handshake, packet sealing, replay window and identities for Net 0.27.
  * @packageDocumentation
  */
-export {};
+
+export * from "./aead/choice.ts";
+export { nobleAead } from "./aead/noble.ts";
+export * from "./aead/provider.ts";
+// Bytes and errors
+export { equalBytes } from "./constant-time.ts";
+// Primitives
+export {
+  type Curve,
+  defaultCurve,
+  nobleCurve,
+  platformCurve,
+  X25519_KEY_SIZE,
+  type X25519KeyPair,
+} from "./curve.ts";
+export { CryptoError, type CryptoErrorCode, HandshakeError } from "./errors.ts";
+export * from "./hex.ts";
+
+// Identities
+export * from "./identity.ts";
+export * from "./key-schedule.ts";
+export * from "./keyed-hash.ts";
+// Handshake and session keys
+export * from "./noise-nkpsk0.ts";
+// Packets
+export * from "./packet-cipher.ts";
+export * from "./random.ts";
+export * from "./redaction.ts";
+export * from "./replay-window.ts";
+export {
+  defaultSignatures,
+  ED25519_PUBLIC_KEY_SIZE,
+  ED25519_SEED_SIZE,
+  ED25519_SIGNATURE_SIZE,
+  nobleSignatures,
+  platformSignatures,
+  type SignatureScheme,
+} from "./signature.ts";
+export * from "./static-key-pair.ts";
