@@ -88,11 +88,7 @@ export class U64Map<V> {
       // A removal moves a later entry into the slot, which then has to be looked at as well.
       while (
         this.#used[slot] === 1 &&
-        predicate(
-          this.#values[slot] as V,
-          this.#keys[slot * 2] as number,
-          this.#keys[slot * 2 + 1] as number,
-        )
+        predicate(this.#values[slot] as V, this.#keys[slot * 2] as number, this.#keys[slot * 2 + 1] as number)
       ) {
         this.#vacate(slot);
       }
@@ -110,11 +106,7 @@ export class U64Map<V> {
   forEach(callback: (value: V, lo: number, hi: number) => void): void {
     for (let slot = 0; slot <= this.#mask; slot++) {
       if (this.#used[slot] === 0) continue;
-      callback(
-        this.#values[slot] as V,
-        this.#keys[slot * 2] as number,
-        this.#keys[slot * 2 + 1] as number,
-      );
+      callback(this.#values[slot] as V, this.#keys[slot * 2] as number, this.#keys[slot * 2 + 1] as number);
     }
   }
 
