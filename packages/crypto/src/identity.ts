@@ -1,3 +1,4 @@
+import { MAGIC, readU64 } from "@netmesh/wire";
 import { equalBytes } from "./constant-time.ts";
 import { CryptoError, requireLength } from "./errors.ts";
 import { bytesToHex } from "./hex.ts";
@@ -12,11 +13,11 @@ import {
 } from "./signature.ts";
 
 /** The low half of a node id that makes its pingwaves look like packets (spec wire.md W2). */
-const PACKET_MAGIC = 0x4e45n;
+const PACKET_MAGIC = BigInt(MAGIC);
 
 /** KB(label, entityId), first 8 bytes as u64. */
 function idOf(label: string, entityId: Uint8Array): bigint {
-  return new DataView(keyedBlake2s(label, entityId).buffer).getBigUint64(0, true);
+  return readU64(keyedBlake2s(label, entityId), 0);
 }
 
 /** Whether other nodes can see a node of this id: 0 means "unknown", and ids ending in 0x4E45 are mistaken for packets. */

@@ -1,3 +1,4 @@
+import { high32, low32, readU64, writeU64 } from "@netmesh/wire";
 import { requireLength } from "./errors.ts";
 import { KEYED_HASH_SIZE, keyedBlake2s } from "./keyed-hash.ts";
 import { type PublicView, REDACTED, Redacted } from "./redaction.ts";
@@ -23,16 +24,15 @@ export function handshakePrologue(initiatorNodeId: bigint, responderNodeId: bigi
 export function rawHandshakePrologue(initiatorId: bigint, responderId: bigint): Uint8Array {
   const prologue = new Uint8Array(HANDSHAKE_PROLOGUE_SIZE);
   prologue.set(PROLOGUE_LABEL);
-  const view = new DataView(prologue.buffer);
-  view.setBigUint64(PROLOGUE_LABEL.length, initiatorId, true);
-  view.setBigUint64(PROLOGUE_LABEL.length + 8, responderId, true);
+  writeU64(prologue, PROLOGUE_LABEL.length, initiatorId);
+  writeU64(prologue, PROLOGUE_LABEL.length + 8, responderId);
   return prologue;
 }
 
 /** The session id: first 8 bytes of the handshake hash as u64 (spec crypto.md §5). Throws `invalid-length`. */
 export function sessionIdOf(handshakeHash: Uint8Array): bigint {
   requireLength(handshakeHash, KEYED_HASH_SIZE, "a handshake hash");
-  return new DataView(handshakeHash.buffer, handshakeHash.byteOffset).getBigUint64(0, true);
+  return readU64(handshakeHash, 0);
 }
 
 /** K(info) = KB(KB(ikm, "net-kdf-v1"), info), 32 fresh bytes (spec crypto.md §5). `ikm` has 1 to 32 bytes. */
@@ -45,7 +45,7 @@ export function deriveKey(ikm: Uint8Array, info: string): Uint8Array {
 
 /** First 4 bytes of every nonce of a session: low half XOR high half of the session id, to be written as u32. */
 export function noncePrefix(sessionId: bigint): number {
-  return Number((sessionId ^ (sessionId >> 32n)) & 0xffff_ffffn);
+  return (low32(sessionId) ^ high32(sessionId)) >>> 0;
 }
 
 /** What both sides derive from a handshake. Hand the keys to the ciphers, then `destroy`. */

@@ -1,3 +1,4 @@
+import { TAG_SIZE } from "@netmesh/wire";
 import { type Curve, defaultCurve, X25519_KEY_SIZE, type X25519KeyPair } from "./curve.ts";
 import { HandshakeError, requireLength } from "./errors.ts";
 import { SymmetricState } from "./noise-symmetric-state.ts";
@@ -9,7 +10,7 @@ export const NOISE_PROTOCOL_NAME = "Noise_NKpsk0_25519_ChaChaPoly_BLAKE2s";
 /** Bytes of the pre-shared key. */
 export const PSK_SIZE = 32;
 /** Bytes that a Noise message adds to its payload: an ephemeral public key and a tag. */
-export const NOISE_OVERHEAD: number = X25519_KEY_SIZE + 16;
+export const NOISE_OVERHEAD: number = X25519_KEY_SIZE + TAG_SIZE;
 /** Bytes of the longest Noise message (Noise specification §3). */
 export const MAX_NOISE_MESSAGE_SIZE = 65_535;
 

@@ -1,13 +1,19 @@
-import { AAD_SIZE, HEADER_SIZE, readU32, TAG_SIZE, writeAad, writeU32 } from "@netmesh/wire";
+import {
+  AAD_SIZE,
+  HEADER_SIZE,
+  HeaderOffset,
+  PACKET_OVERHEAD,
+  readU32,
+  TAG_SIZE,
+  writeAad,
+  writeU32,
+} from "@netmesh/wire";
 import { aeadProvider } from "./aead/choice.ts";
 import { AEAD_NONCE_SIZE, type AeadKey, type AeadProvider } from "./aead/provider.ts";
 import { CryptoError } from "./errors.ts";
 import { noncePrefix, sessionIdHex } from "./key-schedule.ts";
 import { type PublicView, REDACTED, Redacted } from "./redaction.ts";
 
-/** Where a packet's nonce lies: prefix u32 at 12, counter u64 at 16 (spec wire.md §3). */
-const PREFIX_OFFSET = 12;
-const COUNTER_OFFSET = 16;
 const MAX_U32 = 0xffff_ffff;
 
 /**
@@ -44,7 +50,7 @@ export class PacketCipher extends Redacted {
     counterLo: number,
     counterHi: number,
   ): number {
-    const length = HEADER_SIZE + payloadLength + TAG_SIZE;
+    const length = PACKET_OVERHEAD + payloadLength;
     if (offset + length > buffer.length) {
       throw new CryptoError("invalid-length", `a packet of ${length} bytes does not fit`, length);
     }
@@ -52,9 +58,9 @@ export class PacketCipher extends Redacted {
     writeAad(this.#aad, 0, buffer, offset);
     this.#key.seal(this.#nonce, this.#aad, buffer, offset + HEADER_SIZE, payloadLength);
     // The nonce is no part of the associated data (spec wire.md §3.2).
-    writeU32(buffer, offset + PREFIX_OFFSET, readU32(this.#nonce, 0));
-    writeU32(buffer, offset + COUNTER_OFFSET, counterLo);
-    writeU32(buffer, offset + COUNTER_OFFSET + 4, counterHi);
+    writeU32(buffer, offset + HeaderOffset.NONCE_PREFIX, readU32(this.#nonce, 0));
+    writeU32(buffer, offset + HeaderOffset.COUNTER, counterLo);
+    writeU32(buffer, offset + HeaderOffset.COUNTER + 4, counterHi);
     return length;
   }
 
@@ -65,8 +71,11 @@ export class PacketCipher extends Redacted {
    * The nonce prefix comes from the session id, the copy in the packet is ignored. Throws `destroyed`.
    */
   openPacket(buffer: Uint8Array, offset: number, length: number): number {
-    if (length < HEADER_SIZE + TAG_SIZE || offset + length > buffer.length) return -1;
-    this.#setCounter(readU32(buffer, offset + COUNTER_OFFSET), readU32(buffer, offset + COUNTER_OFFSET + 4));
+    if (length < PACKET_OVERHEAD || offset + length > buffer.length) return -1;
+    this.#setCounter(
+      readU32(buffer, offset + HeaderOffset.COUNTER),
+      readU32(buffer, offset + HeaderOffset.COUNTER + 4),
+    );
     writeAad(this.#aad, 0, buffer, offset);
     const sealed = length - HEADER_SIZE;
     return this.#key.open(this.#nonce, this.#aad, buffer, offset + HEADER_SIZE, sealed)

@@ -1,9 +1,8 @@
+import { TAG_SIZE } from "@netmesh/wire";
 import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
 import { CryptoError, requireLength } from "../errors.ts";
 import { type PublicView, REDACTED, Redacted } from "../redaction.ts";
 import { AEAD_KEY_SIZE, type AeadKey, type AeadProvider } from "./provider.ts";
-
-const TAG_SIZE = 16;
 
 class NobleKey extends Redacted implements AeadKey {
   readonly #key: Uint8Array;
