@@ -1,7 +1,9 @@
 import {
   forwardInPlace,
+  HeaderOffset,
   isRoutingHeader,
   low32,
+  ROUTED_MIN_SIZE,
   ROUTING_HEADER_SIZE,
   RoutingFlags,
   RoutingHeader,
@@ -10,9 +12,8 @@ import {
 } from "@netmesh/wire";
 import type { RoutingTable } from "./routing-table.ts";
 
-/** Where a routed datagram keeps the stream id of its inner packet, and from which length on it does. */
-const STREAM_ID_AT = 50;
-const STREAM_ID_MIN_LENGTH = 86;
+/** Where a routed datagram keeps the stream id of its inner packet. */
+const STREAM_ID_AT = ROUTING_HEADER_SIZE + HeaderOffset.STREAM_ID;
 
 /** What becomes of a routed datagram. */
 export type RouteVerdict =
@@ -81,7 +82,7 @@ export class RouteDecision {
   #decide(bytes: Uint8Array, offset: number, length: number, nowMs: number): RouteVerdict {
     if (length < ROUTING_HEADER_SIZE) return "too-short";
     if (!isRoutingHeader(bytes, offset, length)) return "invalid-header";
-    if (length >= STREAM_ID_MIN_LENGTH) {
+    if (length >= ROUTED_MIN_SIZE) {
       this.streamLo = readU32(bytes, offset + STREAM_ID_AT);
       this.streamHi = readU32(bytes, offset + STREAM_ID_AT + 4);
     }

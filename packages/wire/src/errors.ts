@@ -4,7 +4,8 @@ export type WireErrorCode =
   | "buffer-too-small"
   | "message-too-large"
   | "too-many-events"
-  | "invalid-channel-name";
+  | "invalid-channel-name"
+  | "invalid-address";
 
 /** A value that an error can carry: the one that was refused, or its size in bytes. */
 export type OffendingValue = string | number | bigint | undefined;

@@ -7,6 +7,7 @@
 export { classifyDatagram, DatagramKind } from "./classify.ts";
 // Sizes, magics, ids and errors
 export * from "./constants.ts";
+export { DatagramBatch } from "./datagram-batch.ts";
 export { type OffendingValue, WireError, type WireErrorCode } from "./errors.ts";
 export {
   decodeEventFrames,
@@ -35,6 +36,24 @@ export {
   writeAad,
 } from "./net-header.ts";
 export { hasFlags, withFlags, withoutFlags } from "./packet-flags.ts";
+// Routed packets
+export {
+  decodeRoutingHeader,
+  encodeRoutingHeader,
+  forwardInPlace,
+  isRoutingHeader,
+  RoutingFlags,
+  RoutingHeader,
+  type RoutingHeaderFields,
+  writeRoutingHeader,
+} from "./routing-header.ts";
+// Addresses and batches
+export {
+  AddressBook,
+  DEFAULT_ADDRESS_BOOK_CAPACITY,
+  type HostAndPort,
+  SocketAddress,
+} from "./socket-address.ts";
 // Stream control
 export {
   decodeStreamNack,
@@ -51,3 +70,5 @@ export {
   type StreamWindow,
 } from "./stream-control.ts";
 export { assertU64, high32, joinU64, low32, MAX_U64, u64ToNumber } from "./u64.ts";
+// Maps by id
+export { hashU64, U64Map } from "./u64-map.ts";

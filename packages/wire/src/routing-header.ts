@@ -1,11 +1,7 @@
-import { ROUTING_HEADER_SIZE } from "./constants.ts";
-import { WireError } from "./errors.ts";
-import { readU32, writeU32 } from "./little-endian.ts";
-import { high32, joinU64, low32 } from "./u64.ts";
-
-// Wire bytes of the magic: "RT".
-const MAGIC_0 = 0x52;
-const MAGIC_1 = 0x54;
+import { ROUTING_HEADER_SIZE, ROUTING_MAGIC } from "./constants.ts";
+import { assertRoom, assertU8, assertU32 } from "./integer-range.ts";
+import { readU16, readU32, writeU16, writeU32 } from "./little-endian.ts";
+import { assertU64, high32, joinU64, low32 } from "./u64.ts";
 
 const TTL_AT = 2;
 const HOP_COUNT_AT = 3;
@@ -17,18 +13,18 @@ const DESTINATION_AT = 10;
 const MAX_HOP_COUNT = 255;
 
 /** Flag bits of a routing header; they combine freely (routing §1.1). */
-export const RoutingFlags: {
+export const RoutingFlags = {
   /** Informational. */
-  readonly CONTROL: 0x01;
+  CONTROL: 0x01,
   /** Informational. */
-  readonly REQUIRES_ACK: 0x02;
+  REQUIRES_ACK: 0x02,
   /** A stand-alone router uses its priority lane. */
-  readonly PRIORITY: 0x04;
+  PRIORITY: 0x04,
   /** Informational. */
-  readonly END_OF_STREAM: 0x08;
+  END_OF_STREAM: 0x08,
   /** The bits that exist; the others are sent as zero and dropped on receipt. */
-  readonly MASK: 0x0f;
-} = { CONTROL: 0x01, REQUIRES_ACK: 0x02, PRIORITY: 0x04, END_OF_STREAM: 0x08, MASK: 0x0f };
+  MASK: 0x0f,
+} as const;
 
 /** A routing header as an object, for tests and tools; the packet path uses {@link RoutingHeader}. */
 export interface RoutingHeaderFields {
@@ -51,7 +47,7 @@ export interface RoutingHeaderFields {
  * (wire §7). Nothing else is validated.
  */
 export function isRoutingHeader(bytes: Uint8Array, offset: number, length: number): boolean {
-  return length >= ROUTING_HEADER_SIZE && bytes[offset] === MAGIC_0 && bytes[offset + 1] === MAGIC_1;
+  return length >= ROUTING_HEADER_SIZE && readU16(bytes, offset) === ROUTING_MAGIC;
 }
 
 /**
@@ -69,9 +65,8 @@ export function writeRoutingHeader(
   destinationLo: number,
   destinationHi: number,
 ): void {
-  requireRoom(target, offset);
-  target[offset] = MAGIC_0;
-  target[offset + 1] = MAGIC_1;
+  assertRoom(target, offset, ROUTING_HEADER_SIZE);
+  writeU16(target, offset, ROUTING_MAGIC);
   target[offset + TTL_AT] = ttl;
   target[offset + HOP_COUNT_AT] = 0;
   target[offset + FLAGS_AT] = flags & RoutingFlags.MASK;
@@ -107,13 +102,23 @@ export function decodeRoutingHeader(bytes: Uint8Array): RoutingHeaderFields | un
   return { ttl, hopCount, flags, reserved, sourceId, destination };
 }
 
-/** The 18 bytes of a header; the caller owns them. */
+/**
+ * The 18 bytes of a header, flags masked to the low nibble; the caller owns them.
+ *
+ * @throws WireError `invalid-argument` when a field does not fit its width.
+ */
 export function encodeRoutingHeader(fields: RoutingHeaderFields): Uint8Array {
-  const { ttl, flags, sourceId, destination } = fields;
+  const { ttl, hopCount, flags, reserved, sourceId, destination } = fields;
+  assertU8(ttl, "ttl");
+  assertU8(hopCount, "hopCount");
+  assertU8(flags, "flags");
+  assertU8(reserved, "reserved");
+  assertU32(sourceId, "sourceId");
+  assertU64(destination, "destination");
   const bytes = new Uint8Array(ROUTING_HEADER_SIZE);
   writeRoutingHeader(bytes, 0, ttl, flags, sourceId, low32(destination), high32(destination));
-  bytes[HOP_COUNT_AT] = fields.hopCount;
-  bytes[RESERVED_AT] = fields.reserved;
+  bytes[HOP_COUNT_AT] = hopCount;
+  bytes[RESERVED_AT] = reserved;
   return bytes;
 }
 
@@ -131,7 +136,7 @@ export class RoutingHeader {
    * @throws WireError `buffer-too-small` when fewer than 18 bytes follow; the reader stays where it was.
    */
   wrap(bytes: Uint8Array, offset = 0): this {
-    requireRoom(bytes, offset);
+    assertRoom(bytes, offset, ROUTING_HEADER_SIZE);
     this.#bytes = bytes;
     this.#offset = offset;
     return this;
@@ -186,12 +191,4 @@ export class RoutingHeader {
   get isExpired(): boolean {
     return this.ttl === 0;
   }
-}
-
-function requireRoom(bytes: Uint8Array, offset: number): void {
-  if (offset >= 0 && bytes.length - offset >= ROUTING_HEADER_SIZE) return;
-  throw new WireError(
-    "buffer-too-small",
-    `a routing header takes ${ROUTING_HEADER_SIZE} bytes, ${bytes.length - offset} are available`,
-  );
 }

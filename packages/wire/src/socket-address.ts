@@ -42,7 +42,7 @@ export class SocketAddress implements HostAndPort {
     const address = typeof value === "string" ? fromText(value) : fromParts(value.host, value.port);
     if (address !== undefined) return new SocketAddress(address.host, address.port, address.family);
     const shown = typeof value === "string" ? value : `${value.host} port ${value.port}`;
-    throw new WireError("invalid-address", `not a literal IP address with a port: ${shown}`);
+    throw new WireError("invalid-address", `not a literal IP address with a port: ${shown}`, shown);
   }
 
   /** Whether both are the same host and port. */

@@ -172,6 +172,21 @@ describe("routing header", () => {
     expect(around.every((byte) => byte === 0xa5)).toBe(true);
   });
 
+  it.each([
+    { ttl: 256 },
+    { hopCount: -1 },
+    { flags: 1.5 },
+    { reserved: 256 },
+    { sourceId: 2 ** 32 },
+    { destination: -1n },
+    { destination: 2n ** 64n },
+  ])("refuses to encode a field that does not fit: %o", (field) => {
+    const valid = { ttl: 8, hopCount: 0, flags: 0, reserved: 0, sourceId: 1, destination: 2n };
+    expect(() => encodeRoutingHeader({ ...valid, ...field })).toThrow(
+      expect.objectContaining({ code: "invalid-argument" }),
+    );
+  });
+
   it("throws instead of writing a part of a header", () => {
     const target = new Uint8Array(17).fill(0xa5);
     const tooSmall = expect.objectContaining({ code: "buffer-too-small" });
