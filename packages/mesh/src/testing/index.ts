@@ -2,4 +2,19 @@
  * Virtual time and in-memory networks for tests.
  * @packageDocumentation
  */
-export {};
+export {
+  type LinkConditions,
+  MemoryNetwork,
+  MemoryTransport,
+  type NetworkStats,
+  type NetworkTap,
+} from "./memory-network.ts";
+export { SeededRandom } from "./seeded-random.ts";
+export {
+  createTestNetwork,
+  TestNetwork,
+  type TestNetworkOptions,
+  TestNode,
+  type TestNodeOptions,
+} from "./test-network.ts";
+export { VirtualClock } from "./virtual-clock.ts";

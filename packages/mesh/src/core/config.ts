@@ -1,0 +1,111 @@
+import type { RandomSource, StaticKeyPair } from "@netmesh/crypto";
+import { MAX_PACKET_SIZE, type SocketAddress } from "@netmesh/wire";
+import type { Clock } from "../clock.ts";
+import { MeshError } from "../errors.ts";
+
+/** Who may use this node as a relay. */
+export type RelayPolicy = "peers" | "anyone" | "off";
+
+/** Settings of a core. */
+export interface CoreOptions {
+  /** This node's id. */
+  readonly nodeId: bigint;
+  /** Key that every node of the mesh holds; 32 bytes, copied. */
+  readonly psk: Uint8Array;
+  /** This node's Noise key pair. */
+  readonly staticKeyPair: StaticKeyPair;
+  readonly clock: Clock;
+  readonly random: RandomSource;
+  /** Pause between heartbeats; default 5000. */
+  readonly heartbeatMs?: number;
+  /** Silence after which a peer counts as lost; longer than the heartbeat. Default 30 000. */
+  readonly sessionTimeoutMs?: number;
+  /** Time for one handshake attempt; default 5000. */
+  readonly handshakeTimeoutMs?: number;
+  /** Handshake attempts in all; default 3. */
+  readonly handshakeAttempts?: number;
+  /** Peers at once; default 16 384. */
+  readonly maxPeers?: number;
+  /** Streams per session; default 4096. */
+  readonly maxStreams?: number;
+  /** Idle streams that nobody has opened are dropped after this; default 300 000. */
+  readonly streamIdleTimeoutMs?: number;
+  /** Streams that a peer creates are reliable even when their packets do not say so; default false. */
+  readonly defaultReliable?: boolean;
+  /** How long one lost packet of a reliable stream is repaired; default 10 000, at most the session time-out. */
+  readonly repairBudgetMs?: number;
+  /** Received bytes that may wait for the application on one stream; default 4 MiB. */
+  readonly receiveBufferBytes?: number;
+  /** Whose packets are forwarded; default `"peers"`. */
+  readonly relay?: RelayPolicy;
+  /** Size of the datagrams sent to an address; default 8192 on loopback, 1200 elsewhere. */
+  readonly datagramBytes?: number | ((address: SocketAddress) => number);
+  /** Which unknown nodes may connect; default all that hold the PSK. */
+  readonly acceptPeers?: (nodeId: bigint, address: SocketAddress) => boolean;
+  /** Handshake messages answered per second: from one address, and in all. Default 64 and 2000. */
+  readonly handshakesPerSecond?: { readonly perSource: number; readonly total: number };
+}
+
+/** {@link CoreOptions} with every default applied. */
+export type CoreConfig = Required<CoreOptions> & {
+  readonly datagramBytes: (address: SocketAddress) => number;
+};
+
+/** Datagram size that crosses the internet without fragmentation. */
+export const SAFE_DATAGRAM_BYTES = 1_200;
+
+const SMALLEST_DATAGRAM_BYTES = 256;
+
+/** Checks options and fills in defaults; throws {@link MeshError} `config`. */
+export function resolveCoreOptions(options: CoreOptions): CoreConfig {
+  const heartbeatMs = duration("heartbeatMs", options.heartbeatMs ?? 5_000, 10);
+  const sessionTimeoutMs = duration("sessionTimeoutMs", options.sessionTimeoutMs ?? 30_000, 20);
+  if (sessionTimeoutMs <= heartbeatMs) {
+    throw new MeshError("config", "sessionTimeoutMs must exceed heartbeatMs");
+  }
+  if (options.psk.length !== 32) throw new MeshError("config", "psk must have 32 bytes", 32);
+  const { datagramBytes } = options;
+  if (typeof datagramBytes === "number" && !inRange(datagramBytes, SMALLEST_DATAGRAM_BYTES, MAX_PACKET_SIZE)) {
+    throw new MeshError("config", "datagramBytes must be an integer from 256 to 8192", MAX_PACKET_SIZE);
+  }
+  return {
+    ...options,
+    psk: options.psk.slice(),
+    heartbeatMs,
+    sessionTimeoutMs,
+    handshakeTimeoutMs: duration("handshakeTimeoutMs", options.handshakeTimeoutMs ?? 5_000, 1),
+    handshakeAttempts: count("handshakeAttempts", options.handshakeAttempts ?? 3, 1_024),
+    maxPeers: count("maxPeers", options.maxPeers ?? 16_384, 2 ** 24),
+    maxStreams: count("maxStreams", options.maxStreams ?? 4_096, 2 ** 20),
+    streamIdleTimeoutMs: duration("streamIdleTimeoutMs", options.streamIdleTimeoutMs ?? 300_000, 1),
+    defaultReliable: options.defaultReliable ?? false,
+    repairBudgetMs: Math.min(
+      sessionTimeoutMs,
+      duration("repairBudgetMs", options.repairBudgetMs ?? 10_000, 1),
+    ),
+    receiveBufferBytes: count("receiveBufferBytes", options.receiveBufferBytes ?? 4 * 2 ** 20, 2 ** 32),
+    relay: options.relay ?? "peers",
+    datagramBytes:
+      typeof datagramBytes === "function"
+        ? datagramBytes
+        : typeof datagramBytes === "number"
+          ? () => datagramBytes
+          : (address) => (address.isLoopback ? MAX_PACKET_SIZE : SAFE_DATAGRAM_BYTES),
+    acceptPeers: options.acceptPeers ?? (() => true),
+    handshakesPerSecond: options.handshakesPerSecond ?? { perSource: 64, total: 2_000 },
+  };
+}
+
+function inRange(value: number, min: number, max: number): boolean {
+  return Number.isInteger(value) && value >= min && value <= max;
+}
+
+function duration(name: string, value: number, min: number): number {
+  if (!(value >= min)) throw new MeshError("config", `${name} must be at least ${min} ms`, min);
+  return value;
+}
+
+function count(name: string, value: number, max: number): number {
+  if (!inRange(value, 1, max)) throw new MeshError("config", `${name} must be an integer from 1 to ${max}`, max);
+  return value;
+}

@@ -1,0 +1,71 @@
+/**
+ * Why packets were dropped or refused, and how much went through: plain numbers that only grow
+ * (spec/session.md §10). One object per core.
+ */
+export class Counters {
+  datagramsReceived = 0;
+  bytesReceived = 0;
+  datagramsSent = 0;
+  bytesSent = 0;
+  /** Datagrams passed on for others, and their bytes. */
+  forwarded = 0;
+  bytesForwarded = 0;
+  /** Packets opened with one of this node's own session keys. */
+  opened = 0;
+
+  blockedSource = 0;
+  blockedDestination = 0;
+  unknownPrefix = 0;
+  short = 0;
+  badMagic = 0;
+  badVersion = 0;
+  payloadLengthTooLarge = 0;
+  eventCountTooLarge = 0;
+  keepAliveIgnored = 0;
+  pingwaveIgnored = 0;
+
+  routedExpired = 0;
+  routedNoRoute = 0;
+  routedStranger = 0;
+  routedBounce = 0;
+  routedNested = 0;
+  routedHeartbeat = 0;
+  routedRefused = 0;
+
+  handshakeUnsolicited = 0;
+  handshakeBad = 0;
+  handshakeReplay = 0;
+  handshakeRefused = 0;
+  handshakeIdMismatch = 0;
+  handshakePaced = 0;
+  handshakesCompleted = 0;
+
+  noSession = 0;
+  heartbeatLength = 0;
+  heartbeatAuth = 0;
+  heartbeatReplay = 0;
+  badLength = 0;
+  authFailed = 0;
+  replay = 0;
+  framesShort = 0;
+  controlMalformed = 0;
+  controlQuarantined = 0;
+  controlUnknownStream = 0;
+  handlerMissing = 0;
+  reliableDuplicate = 0;
+  reliableOutOfWindow = 0;
+  streamLimit = 0;
+  receiveQueueFull = 0;
+
+  backpressureCredit = 0;
+  backpressureCongestion = 0;
+  outboxFull = 0;
+  retransmitNack = 0;
+  retransmitTimeout = 0;
+  retransmitGiveUp = 0;
+  streamResetSent = 0;
+  streamResetReceived = 0;
+  nacksSent = 0;
+  grantsSent = 0;
+  addressMigrations = 0;
+}

@@ -1,0 +1,56 @@
+import type { MeshError } from "../errors.ts";
+import type { Peer } from "../session/peer.ts";
+import type { Session } from "../session/session.ts";
+import type { Stream } from "../stream/stream.ts";
+
+/** What the core tells its shell, in the order in which it happened. */
+export type CoreEvent =
+  /** An attempt of this node has succeeded. */
+  | { readonly type: "connected"; readonly attempt: number; readonly peer: Peer }
+  /** An attempt of this node has failed for good. */
+  | { readonly type: "connect-failed"; readonly attempt: number; readonly error: MeshError }
+  /** A session is in use: `peer.session`. `replaced` is the one that it took the place of. */
+  | { readonly type: "peer-connected"; readonly peer: Peer; readonly replaced: Session | undefined }
+  /** A direct handshake that was waited for has arrived. */
+  | { readonly type: "accepted"; readonly peer: Peer }
+  /** Nothing authenticated has arrived for the session time-out. The session is kept for a while. */
+  | { readonly type: "peer-lost"; readonly peer: Peer }
+  /** A lost peer is heard again, with the same keys. */
+  | { readonly type: "peer-recovered"; readonly peer: Peer }
+  /** The peer and its keys were removed. */
+  | { readonly type: "peer-removed"; readonly peer: Peer }
+  /** Packets of the session go another way from now on. */
+  | { readonly type: "path-changed"; readonly peer: Peer }
+  /** The peer's first packet has created a stream that nobody has opened here. */
+  | { readonly type: "stream-opened"; readonly session: Session; readonly stream: Stream }
+  /** Events have arrived. */
+  | { readonly type: "data"; readonly session: Session; readonly stream: Stream; readonly packet: InboundPacket }
+  /** A writer that was refused can go on. */
+  | { readonly type: "stream-writable"; readonly session: Session; readonly stream: Stream }
+  /** Everything written has been acknowledged. */
+  | { readonly type: "stream-drained"; readonly session: Session; readonly stream: Stream }
+  /** The peer has finished writing; everything before was delivered. */
+  | { readonly type: "stream-ended"; readonly session: Session; readonly stream: Stream }
+  /** The stream can no longer be used. */
+  | {
+      readonly type: "stream-failed";
+      readonly session: Session;
+      readonly stream: Stream;
+      readonly error: MeshError;
+    };
+
+/** The events of one packet. */
+export interface InboundPacket {
+  /** Sequence number of the packet in its stream. */
+  readonly sequence: number;
+  /** The events, at least one; views of one buffer that is the application's to keep. */
+  readonly events: readonly Uint8Array[];
+  /** Bytes that the packet counts in flow control. */
+  readonly wireBytes: number;
+  /** Subprotocol id; 0 for plain events. */
+  readonly subprotocolId: number;
+  /** Low 16 bits of the channel's hash; 0 outside channels. */
+  readonly channelHash: number;
+  /** What the publisher claims to be. */
+  readonly originHash: bigint;
+}

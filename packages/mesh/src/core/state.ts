@@ -1,0 +1,66 @@
+import { RoutingTable } from "@netmesh/routing";
+import { readU32, U64Map } from "@netmesh/wire";
+import type { Peer } from "../session/peer.ts";
+import type { Session } from "../session/session.ts";
+import type { Stream } from "../stream/stream.ts";
+import type { CoreConfig } from "./config.ts";
+import { Counters } from "./counters.ts";
+import { DeadlineHeap, type Timed } from "./deadline-heap.ts";
+import type { CoreEvent } from "./events.ts";
+import { Outbox } from "./outbox.ts";
+
+/** A timed thing that knows what to do when its time has come. */
+export interface Alarm extends Timed {
+  /** Called once `deadline` has passed; sets the next deadline itself. */
+  ring(): void;
+}
+
+/** A stream with something to send, and its session. */
+export interface ScheduledStream {
+  readonly session: Session;
+  readonly stream: Stream;
+}
+
+/** The state that the parts of a core share. */
+export class CoreState {
+  readonly config: CoreConfig;
+  readonly counters: Counters = new Counters();
+  readonly outbox: Outbox = new Outbox();
+  /** Events that the shell has not seen yet. */
+  readonly events: CoreEvent[] = [];
+  /** Whatever has to be woken up. */
+  readonly alarms: DeadlineHeap<Alarm> = new DeadlineHeap();
+  /** By node id. */
+  readonly peers: U64Map<Peer>;
+  /** By session id, candidates included. */
+  readonly sessions: U64Map<Session>;
+  /** How many sessions and candidates go to an address; a source of relayed packets has to be here. */
+  readonly addresses: Map<string, number> = new Map();
+  /** Addresses that nothing is taken from or sent to. */
+  readonly blocked: Set<string> = new Set();
+  readonly routes: RoutingTable;
+  /** Streams with something to send, in turn. */
+  readonly sendTurns: ScheduledStream[] = [];
+  /** Streams that owe a grant now. */
+  readonly grantTurns: ScheduledStream[] = [];
+  /** Seeds the hash of ids that others choose. */
+  readonly hashSeed: number;
+  /** The time of the current input, in milliseconds. */
+  nowMs: number;
+
+  constructor(config: CoreConfig) {
+    this.config = config;
+    this.nowMs = config.clock.now();
+    const seed = new Uint8Array(4);
+    config.random.fill(seed);
+    this.hashSeed = readU32(seed, 0);
+    this.peers = new U64Map(this.hashSeed);
+    this.sessions = new U64Map(this.hashSeed);
+    this.routes = new RoutingTable(config.nodeId);
+  }
+
+  /** Puts an event behind those that wait. */
+  emit(event: CoreEvent): void {
+    this.events.push(event);
+  }
+}

@@ -1,0 +1,47 @@
+import { forwardInPlace, RoutingHeader } from "@netmesh/wire";
+import type { CoreState } from "./core/state.ts";
+import type { SocketAddress } from "@netmesh/wire";
+
+/**
+ * Passes routed packets of others on: look the destination up, rewrite 18 bytes, send. Nothing is opened and nothing
+ * copied (spec/wire.md §7). By default only packets that come from a peer's address are forwarded (weakness W3).
+ */
+export class Relay {
+  readonly #state: CoreState;
+  readonly #header = new RoutingHeader();
+
+  constructor(state: CoreState) {
+    this.#state = state;
+  }
+
+  /** Takes a routed datagram for somebody else; the bytes are rewritten in place. */
+  forward(bytes: Uint8Array, from: SocketAddress): void {
+    const { counters, config, routes, addresses, blocked, outbox, nowMs } = this.#state;
+    if (config.relay === "off" || (config.relay === "peers" && !addresses.has(from.key))) {
+      counters.routedStranger++;
+      return;
+    }
+    const header = this.#header.wrap(bytes, 0);
+    if (header.ttl === 0) {
+      counters.routedExpired++;
+      return;
+    }
+    const nextHop = routes.lookup(header.destinationLo, header.destinationHi, nowMs);
+    if (nextHop === undefined) {
+      counters.routedNoRoute++;
+      return;
+    }
+    if (nextHop.key === from.key) {
+      counters.routedBounce++;
+      return;
+    }
+    if (blocked.size > 0 && blocked.has(nextHop.key)) {
+      counters.blockedDestination++;
+      return;
+    }
+    forwardInPlace(bytes, 0);
+    outbox.pushBorrowed(bytes, nextHop);
+    counters.forwarded++;
+    counters.bytesForwarded += bytes.length;
+  }
+}

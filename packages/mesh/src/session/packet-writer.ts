@@ -1,0 +1,106 @@
+import { PACKET_OFFSET, packetFields, type PacketFields, type PacketSlot } from "@netmesh/pool";
+import {
+  CONTROL_STREAM_ID,
+  DATA_TTL,
+  HEADER_SIZE,
+  high32,
+  low32,
+  MAX_PACKET_SIZE,
+  ROUTING_HEADER_SIZE,
+  type SocketAddress,
+  TAG_SIZE,
+  writeRoutingHeader,
+} from "@netmesh/wire";
+import type { CoreState } from "../core/state.ts";
+import type { Path, Session } from "./session.ts";
+
+/** Builds sealed packets of sessions straight into outgoing slots, with the routing header where the path needs one. */
+export class PacketWriter {
+  readonly #state: CoreState;
+  readonly #sourceId: number;
+  readonly #control: PacketFields = {
+    ...packetFields(),
+    streamIdLo: low32(CONTROL_STREAM_ID),
+    streamIdHi: high32(CONTROL_STREAM_ID),
+  };
+
+  constructor(state: CoreState) {
+    this.#state = state;
+    this.#sourceId = low32(state.config.nodeId);
+  }
+
+  /** Plain text that fits one packet on this path by the size of its datagrams, in bytes. */
+  payloadLimit(path: Path): number {
+    const whole = this.#state.config.datagramBytes(path.address);
+    return whole - HEADER_SIZE - TAG_SIZE - (path.routed ? ROUTING_HEADER_SIZE : 0);
+  }
+
+  /** Plain text that one packet on this path can hold at all, in bytes. */
+  maxPayload(path: Path): number {
+    return MAX_PACKET_SIZE - HEADER_SIZE - TAG_SIZE - (path.routed ? ROUTING_HEADER_SIZE : 0);
+  }
+
+  /**
+   * Sends events `from` to `to` (exclusive) as one packet. False when the outbox is full: nothing was sealed. A
+   * blocked destination swallows the packet.
+   */
+  send(
+    session: Session,
+    fields: PacketFields,
+    events: readonly Uint8Array[],
+    from: number,
+    to: number,
+  ): boolean {
+    const slot = this.#slot();
+    if (slot === undefined) return false;
+    slot.length = session.builder.buildInto(slot.bytes, PACKET_OFFSET, fields, events, from, to);
+    this.#push(session, slot);
+    return true;
+  }
+
+  /** Sends control events of one subprotocol; false when the outbox is full. */
+  sendControl(session: Session, subprotocolId: number, events: readonly Uint8Array[]): boolean {
+    const fields = this.#control;
+    fields.subprotocolId = subprotocolId;
+    fields.sequenceLo = session.controlSequence >>> 0;
+    fields.sequenceHi = Math.floor(session.controlSequence / 2 ** 32);
+    if (!this.send(session, fields, events, 0, events.length)) return false;
+    session.controlSequence++;
+    return true;
+  }
+
+  /** Sends a heartbeat. */
+  sendHeartbeat(session: Session): void {
+    const slot = this.#slot();
+    if (slot === undefined) return;
+    slot.length = session.builder.heartbeatInto(slot.bytes, PACKET_OFFSET);
+    this.#push(session, slot);
+  }
+
+  #slot(): PacketSlot | undefined {
+    const slot = this.#state.outbox.acquire();
+    if (slot === undefined) this.#state.counters.outboxFull++;
+    return slot;
+  }
+
+  #push(session: Session, slot: PacketSlot): void {
+    const { path, peer } = session;
+    slot.start = PACKET_OFFSET;
+    if (path.routed) {
+      slot.start -= ROUTING_HEADER_SIZE;
+      slot.length += ROUTING_HEADER_SIZE;
+      writeRoutingHeader(slot.bytes, slot.start, DATA_TTL, 0, this.#sourceId, peer.idLo, peer.idHi);
+    }
+    this.transmit(slot, path.address);
+  }
+
+  /** Hands a filled slot to the outbox, unless the destination is blocked. */
+  transmit(slot: PacketSlot, to: SocketAddress): void {
+    if (this.#state.blocked.size > 0 && this.#state.blocked.has(to.key)) {
+      this.#state.counters.blockedDestination++;
+      this.#state.outbox.release(slot);
+      return;
+    }
+    this.#state.outbox.push(slot, to);
+  }
+}

@@ -1,0 +1,21 @@
+import { high32, low32 } from "@netmesh/wire";
+import type { Session } from "./session.ts";
+
+/** Another node, known by the id it claims, and the sessions with it. */
+export class Peer {
+  readonly nodeId: bigint;
+  readonly idLo: number;
+  readonly idHi: number;
+  /** The session in use. */
+  session: Session | undefined;
+  /** A newer session that has not yet delivered an authenticated packet (make before break). */
+  candidate: Session | undefined;
+  /** The peer's Noise public key, known to the side that dialled; 32 bytes. */
+  publicKey: Uint8Array | undefined;
+
+  constructor(nodeId: bigint) {
+    this.nodeId = nodeId;
+    this.idLo = low32(nodeId);
+    this.idHi = high32(nodeId);
+  }
+}

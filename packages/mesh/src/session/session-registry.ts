@@ -1,0 +1,301 @@
+import { PacketCipher, type SessionKeys } from "@netmesh/crypto";
+import { SealingKey } from "@netmesh/pool";
+import { PeerFeature, type SocketAddress } from "@netmesh/wire";
+import type { CoreState } from "../core/state.ts";
+import { MeshError } from "../errors.ts";
+import type { Stream } from "../stream/stream.ts";
+import type { StreamReceiver } from "../stream/stream-receiver.ts";
+import type { StreamSender } from "../stream/stream-sender.ts";
+import type { PacketWriter } from "./packet-writer.ts";
+import { Peer } from "./peer.ts";
+import { MIGRATION_THRESHOLD, type Path, Session, type SessionRole } from "./session.ts";
+
+/** A silent peer is forgotten after this many session time-outs (spec/session.md §2). */
+const REMOVE_AFTER_TIMEOUTS = 30;
+/** An answered handshake whose initiator never shows its keys is dropped after this many handshake time-outs. */
+const UNCONFIRMED_TIMEOUTS = 3;
+/** Heartbeats vary by this share, so that nodes do not fall into step. */
+const HEARTBEAT_JITTER = 0.2;
+
+/** What a new session is made from. */
+export interface NewSession {
+  readonly nodeId: bigint;
+  readonly keys: SessionKeys;
+  readonly role: SessionRole;
+  readonly features: number;
+  readonly path: Path;
+  readonly roundTripMs?: number;
+  /** The peer's Noise public key, where it is known. */
+  readonly publicKey?: Uint8Array;
+}
+
+/** Peers and their sessions: installing, replacing, waking, forgetting. */
+export class SessionRegistry {
+  readonly #state: CoreState;
+  readonly #writer: PacketWriter;
+  readonly #sender: StreamSender;
+  readonly #receiver: StreamReceiver;
+
+  constructor(state: CoreState, writer: PacketWriter, sender: StreamSender, receiver: StreamReceiver) {
+    this.#state = state;
+    this.#writer = writer;
+    this.#sender = sender;
+    this.#receiver = receiver;
+  }
+
+  /** Whether a peer of that id exists or may be added. */
+  hasRoomFor(nodeId: bigint): boolean {
+    return this.#state.peers.hasId(nodeId) || this.#state.peers.size < this.#state.config.maxPeers;
+  }
+
+  /** Makes the session of a handshake that this node began, in use at once: message 2 has proven the peer's keys. */
+  installInitiated(init: NewSession): Peer {
+    const session = this.#create(init);
+    session.isConfirmed = true;
+    const { peer } = session;
+    peer.publicKey = init.publicKey;
+    this.#use(session);
+    // The first authenticated packet, by which the responder starts using the session.
+    this.#heartbeat(session);
+    return peer;
+  }
+
+  /**
+   * Makes the session of a handshake that this node answered. It stands beside an existing one until the peer has sent
+   * something authenticated with it (make before break).
+   */
+  installAnswered(init: NewSession): Peer {
+    const session = this.#create(init);
+    const { peer } = session;
+    if (peer.session === undefined) {
+      peer.session = session;
+      this.#state.routes.addRoute(peer.nodeId, session.path.address, this.#state.nowMs);
+    } else {
+      if (peer.candidate !== undefined) this.#destroy(peer.candidate);
+      peer.candidate = session;
+    }
+    return peer;
+  }
+
+  #create(init: NewSession): Session {
+    const state = this.#state;
+    let peer = state.peers.getId(init.nodeId);
+    if (peer === undefined) {
+      peer = new Peer(init.nodeId);
+      state.peers.set(peer.idLo, peer.idHi, peer);
+    }
+    const { keys } = init;
+    const session = new Session({
+      id: keys.sessionId,
+      role: init.role,
+      peer,
+      features: init.features,
+      opener: new PacketCipher(keys.rxKey, keys.sessionId),
+      sealingKey: new SealingKey(keys.txKey, keys.sessionId),
+      hashSeed: state.hashSeed,
+      path: init.path,
+      roundTripMs: init.roundTripMs,
+      nowMs: state.nowMs,
+      onDeadline: (due) => this.#onDeadline(due),
+    });
+    keys.destroy();
+    const twin = state.sessions.get(session.idLo, session.idHi);
+    if (twin !== undefined) this.#destroy(twin);
+    state.sessions.set(session.idLo, session.idHi, session);
+    this.#countAddress(session.path.address, 1);
+    session.nextHeartbeatMs = state.nowMs + this.#heartbeatPause();
+    state.alarms.schedule(session, session.nextHeartbeatMs);
+    return session;
+  }
+
+  /** Puts the session in use, in the place of whatever was there. */
+  #use(session: Session): void {
+    const { peer } = session;
+    const replaced = peer.session === session ? undefined : peer.session;
+    if (peer.candidate !== undefined && peer.candidate !== session) this.#destroy(peer.candidate);
+    peer.candidate = undefined;
+    peer.session = session;
+    this.#state.routes.addRoute(peer.nodeId, session.path.address, this.#state.nowMs);
+    if (replaced !== undefined) {
+      this.#endStreams(replaced, new MeshError("session-replaced", "the peer has started a new session"));
+      this.#destroy(replaced);
+    }
+    const wasConnected = replaced?.isConfirmed === true;
+    this.#state.emit({ type: "peer-connected", peer, replaced: wasConnected ? replaced : undefined });
+  }
+
+  /** To be called for every packet that was authenticated and fresh. */
+  onAuthenticated(session: Session, from: SocketAddress, routed: boolean, counterLo: number): void {
+    const { nowMs } = this.#state;
+    session.lastReceiveMs = nowMs;
+    if (!session.isConfirmed) {
+      session.isConfirmed = true;
+      session.roundTripMs ??= nowMs - session.createdMs;
+      this.#use(session);
+    }
+    if (session.isSilent) {
+      session.isSilent = false;
+      this.#state.emit({ type: "peer-recovered", peer: session.peer });
+    }
+    const { path } = session;
+    if (path.address.key !== from.key || path.routed !== routed) {
+      this.#voteForPath(session, from, routed, counterLo);
+    } else if (session.migrationVotes > 0) session.migrationVotes = 0;
+  }
+
+  /** Moves the session to where its newest packets come from, after several of them (spec/session.md §14, S14). */
+  #voteForPath(session: Session, from: SocketAddress, routed: boolean, counterLo: number): void {
+    const newest = Number((session.replay.next - 1n) & 0xffff_ffffn);
+    if (newest !== counterLo) return;
+    if (session.migrationAddress?.key !== from.key) {
+      session.migrationAddress = from;
+      session.migrationVotes = 0;
+    }
+    if (++session.migrationVotes < MIGRATION_THRESHOLD) return;
+    session.migrationVotes = 0;
+    session.migrationAddress = undefined;
+    const old = session.path.address;
+    this.#countAddress(from, 1);
+    this.#countAddress(old, -1);
+    session.path = { address: from, routed };
+    this.#state.counters.addressMigrations++;
+    const { peer } = session;
+    if (peer.session !== session) return;
+    this.#state.routes.addRoute(peer.nodeId, from, this.#state.nowMs);
+    this.#state.emit({ type: "path-changed", peer });
+  }
+
+  /** Ends a stream with an error that the application sees. */
+  failStream(session: Session, stream: Stream, error: MeshError): void {
+    if (stream.ended !== undefined) return;
+    stream.ended = error;
+    this.#receiver.forget(session, stream);
+    this.#state.emit({ type: "stream-failed", session, stream, error });
+  }
+
+  #endStreams(session: Session, error: MeshError): void {
+    const streams: Stream[] = [...session.streams];
+    for (const stream of streams) this.failStream(session, stream, error);
+  }
+
+  /** Whether silence of the peer means something: nodes of the reference send no heartbeats through relays. */
+  #expectsHeartbeats(session: Session): boolean {
+    return !session.path.routed || session.has(PeerFeature.ROUTED_HEARTBEAT);
+  }
+
+  #heartbeat(session: Session): void {
+    if (this.#expectsHeartbeats(session)) this.#writer.sendHeartbeat(session);
+  }
+
+  #heartbeatPause(): number {
+    const byte = new Uint8Array(1);
+    this.#state.config.random.fill(byte);
+    const share = ((byte[0] as number) / 255 - 0.5) * HEARTBEAT_JITTER;
+    return this.#state.config.heartbeatMs * (1 + share);
+  }
+
+  #onDeadline(session: Session): void {
+    const state = this.#state;
+    const { nowMs, config } = state;
+    const { peer } = session;
+    const idleMs = nowMs - session.lastReceiveMs;
+    if (!session.isConfirmed && idleMs >= UNCONFIRMED_TIMEOUTS * config.handshakeTimeoutMs) {
+      this.#drop(session);
+      return;
+    }
+    if (idleMs >= REMOVE_AFTER_TIMEOUTS * config.sessionTimeoutMs) {
+      this.#drop(session);
+      return;
+    }
+    let next = session.lastReceiveMs + REMOVE_AFTER_TIMEOUTS * config.sessionTimeoutMs;
+    if (!session.isConfirmed) {
+      next = Math.min(next, session.lastReceiveMs + UNCONFIRMED_TIMEOUTS * config.handshakeTimeoutMs);
+    } else if (!session.isSilent && this.#expectsHeartbeats(session)) {
+      const silentAtMs = session.lastReceiveMs + config.sessionTimeoutMs;
+      if (nowMs > silentAtMs) this.#fallSilent(session);
+      else next = Math.min(next, silentAtMs + 1);
+    }
+    if (peer.session === session) {
+      if (nowMs >= session.nextHeartbeatMs) {
+        this.#heartbeat(session);
+        this.#evictIdleStreams(session);
+        session.nextHeartbeatMs = nowMs + this.#heartbeatPause();
+      }
+      next = Math.min(next, session.nextHeartbeatMs);
+    }
+    for (const stream of session.timedStreams) {
+      const due = Math.min(
+        this.#receiver.onDeadline(session, stream),
+        this.#sender.onDeadline(session, stream),
+        stream.grantDueMs,
+      );
+      if (due === Number.POSITIVE_INFINITY || stream.ended !== undefined) session.timedStreams.delete(stream);
+      else next = Math.min(next, due);
+    }
+    state.alarms.schedule(session, next);
+  }
+
+  #fallSilent(session: Session): void {
+    session.isSilent = true;
+    this.#endStreams(session, new MeshError("peer-lost", "nothing was heard of the peer for the session time-out"));
+    this.#state.emit({ type: "peer-lost", peer: session.peer });
+  }
+
+  #evictIdleStreams(session: Session): void {
+    const before = this.#state.nowMs - this.#state.config.streamIdleTimeoutMs;
+    const idle: Stream[] = [];
+    for (const stream of session.streams) {
+      if (!stream.isOpen && stream.isDrained && stream.lastActivityMs < before) idle.push(stream);
+    }
+    for (const stream of idle) this.#receiver.forget(session, stream);
+  }
+
+  /** Removes a session, and the peer with its last one. */
+  #drop(session: Session): void {
+    const { peer } = session;
+    this.#endStreams(session, new MeshError("peer-lost", "the session has ended"));
+    this.#destroy(session);
+    if (peer.candidate === session) {
+      peer.candidate = undefined;
+      return;
+    }
+    peer.session = undefined;
+    if (peer.candidate !== undefined) {
+      // Nothing to break any more: the newer one takes the place, still unconfirmed.
+      peer.session = peer.candidate;
+      peer.candidate = undefined;
+      this.#state.routes.addRoute(peer.nodeId, peer.session.path.address, this.#state.nowMs);
+      return;
+    }
+    this.#state.routes.removeRouteIfNextHopIs(peer.nodeId, session.path.address);
+    this.#state.peers.deleteId(peer.nodeId);
+    if (session.isConfirmed) this.#state.emit({ type: "peer-removed", peer });
+  }
+
+  /** Wipes a session's keys and everything that refers to it, apart from its peer. */
+  #destroy(session: Session): void {
+    const state = this.#state;
+    state.alarms.remove(session);
+    if (state.sessions.get(session.idLo, session.idHi) === session) {
+      state.sessions.delete(session.idLo, session.idHi);
+    }
+    this.#countAddress(session.path.address, -1);
+    session.destroy();
+  }
+
+  /** Ends every session and wipes all keys. */
+  close(error: MeshError): void {
+    for (const session of [...this.#state.sessions]) {
+      this.#endStreams(session, error);
+      this.#destroy(session);
+    }
+    this.#state.peers.clear();
+  }
+
+  #countAddress(address: SocketAddress, change: number): void {
+    const { addresses } = this.#state;
+    const count = (addresses.get(address.key) ?? 0) + change;
+    if (count <= 0) addresses.delete(address.key);
+    else addresses.set(address.key, count);
+  }
+}

@@ -1,0 +1,134 @@
+import { type PacketCipher, ReplayWindow } from "@netmesh/crypto";
+import { PacketBuilder, type SealingKey } from "@netmesh/pool";
+import { high32, low32, type SocketAddress, U64Map } from "@netmesh/wire";
+import type { Alarm } from "../core/state.ts";
+import type { Stream } from "../stream/stream.ts";
+import type { Peer } from "./peer.ts";
+
+/** Which side of the handshake this node was. */
+export type SessionRole = "initiator" | "responder";
+
+/** Where the packets of a session go. */
+export interface Path {
+  /** The next hop: the peer itself, or a relay. */
+  readonly address: SocketAddress;
+  /** Whether packets carry the routing header, because the next hop is not the peer. */
+  readonly routed: boolean;
+}
+
+/** Authenticated packets from a new source that it takes to move a session there. */
+export const MIGRATION_THRESHOLD = 3;
+
+/** One pair of keys with a peer, and everything that lives and dies with it (spec/session.md §2). */
+export class Session implements Alarm {
+  readonly id: bigint;
+  readonly idLo: number;
+  readonly idHi: number;
+  readonly role: SessionRole;
+  readonly peer: Peer;
+  /** Bits of `PeerFeature` that the other side announced; 0 for a node of the reference. */
+  readonly features: number;
+  /** Opens what the peer seals. */
+  readonly opener: PacketCipher;
+  readonly replay: ReplayWindow = new ReplayWindow();
+  /** Seals outgoing packets. */
+  readonly builder: PacketBuilder;
+  /** The only holder of the transmit key and its counter. */
+  readonly #sealingKey: SealingKey;
+  /** Round trip of the handshake in milliseconds, where it was measured. */
+  roundTripMs: number | undefined;
+
+  path: Path;
+  /** Whether the peer has proven to hold the keys by an authenticated packet. */
+  isConfirmed = false;
+  /** When the last authenticated packet arrived, or the session was made. */
+  lastReceiveMs: number;
+  createdMs: number;
+  /** The peer has been silent for the session time-out. */
+  isSilent = false;
+
+  readonly streams: U64Map<Stream>;
+  /** Streams that need a look when the session's deadline passes. */
+  readonly timedStreams: Set<Stream> = new Set();
+  /** What is left of closed streams; bounded, the oldest leaves first. */
+  readonly closedStreams: U64Map<ClosedStream>;
+  /** Bytes of received events that the application has not taken, over all streams. */
+  bufferedBytes = 0;
+  /** Sequence of packets on the control stream. */
+  controlSequence = 0;
+  /** Epoch of the next explicit open. */
+  nextEpoch = 1;
+  nextHeartbeatMs = 0;
+
+  /** Candidate for a change of address, and how many packets spoke for it. */
+  migrationAddress: SocketAddress | undefined;
+  migrationVotes = 0;
+
+  deadline: number = Number.POSITIVE_INFINITY;
+  heapIndex = -1;
+  readonly #onDeadline: (session: Session) => void;
+
+  constructor(init: SessionInit) {
+    this.id = init.id;
+    this.idLo = low32(init.id);
+    this.idHi = high32(init.id);
+    this.role = init.role;
+    this.peer = init.peer;
+    this.features = init.features;
+    this.opener = init.opener;
+    this.#sealingKey = init.sealingKey;
+    this.builder = new PacketBuilder(init.sealingKey);
+    this.streams = new U64Map(init.hashSeed);
+    this.closedStreams = new U64Map(init.hashSeed);
+    this.path = init.path;
+    this.roundTripMs = init.roundTripMs;
+    this.lastReceiveMs = init.nowMs;
+    this.createdMs = init.nowMs;
+    this.#onDeadline = init.onDeadline;
+  }
+
+  ring(): void {
+    this.#onDeadline(this);
+  }
+
+  /** Whether the other side announced the feature. */
+  has(feature: number): boolean {
+    return (this.features & feature) !== 0;
+  }
+
+  /** Wipes the keys. Nothing can be sealed or opened any more. */
+  destroy(): void {
+    this.opener.destroy();
+    this.#sealingKey.retire();
+  }
+}
+
+/** What a {@link Session} is made of. */
+export interface SessionInit {
+  readonly id: bigint;
+  readonly role: SessionRole;
+  readonly peer: Peer;
+  readonly features: number;
+  readonly opener: PacketCipher;
+  readonly sealingKey: SealingKey;
+  /** Seeds the hash of ids that the peer chooses. */
+  readonly hashSeed: number;
+  readonly path: Path;
+  readonly roundTripMs: number | undefined;
+  readonly nowMs: number;
+  /** Called when the session's deadline has passed. */
+  readonly onDeadline: (session: Session) => void;
+}
+
+/**
+ * What remains of a closed stream: its totals go on where they stopped when the id is used again, so that a late or
+ * repeated packet of the old one can never be taken for one of the new one (spec/session.md §14, S8).
+ */
+export interface ClosedStream {
+  readonly id: bigint;
+  readonly closedMs: number;
+  readonly sendNext: number;
+  readonly sentBytes: number;
+  readonly receiveNext: number;
+  readonly consumedBytes: number;
+}

@@ -1,0 +1,467 @@
+import {
+  decodeStreamNack,
+  decodeStreamReset,
+  decodeStreamWindow,
+  encodeStreamNack,
+  encodeStreamWindow,
+  EventFrameReader,
+  HEADER_SIZE,
+  type NetHeader,
+  PACKET_OVERHEAD,
+  PacketFlags,
+  PeerFeature,
+  Subprotocol,
+  u64ToNumber,
+} from "@netmesh/wire";
+import type { InboundPacket } from "../core/events.ts";
+import type { CoreState } from "../core/state.ts";
+import { MeshError } from "../errors.ts";
+import type { PacketWriter } from "../session/packet-writer.ts";
+import type { ClosedStream, Session } from "../session/session.ts";
+import { ReceiveVerdict } from "./receive-window.ts";
+import { type HeldPacket, implicitOptions, Stream } from "./stream.ts";
+import type { StreamSender } from "./stream-sender.ts";
+
+/** A grant is sent at once after so many packets. */
+const GRANT_EVERY_PACKETS = 8;
+/** A grant is sent at once after so many bytes: a quarter of the default window. */
+const GRANT_EVERY_BYTES = 16_384;
+/** Otherwise it waits so long for company. */
+const GRANT_DELAY_MS = 1;
+/** Grants and reports for a stream are ignored so long after it was closed. */
+const QUARANTINE_MS = 2_000;
+/** Least pause between two reports of missing packets. */
+const NACK_INTERVAL_MS = 5;
+/** Pause between reports while nothing arrives. */
+const NACK_REPEAT_MS = 25;
+/** So many packets have to overtake a missing one before it counts as lost rather than late. */
+const REORDERING_THRESHOLD = 3;
+/** Reports of one round to a peer that takes several. */
+const MAX_NACKS = 32;
+/** Sequences that one report covers. */
+const NACK_SPAN = 65;
+/** Bytes that all streams of a session may hold for the application. */
+const SESSION_BUFFER_BYTES = 64 << 20;
+/** Closed streams remembered per session. */
+const MAX_CLOSED_STREAMS = 4_096;
+
+/** The receiving side of streams: order, duplicates, grants and reports of missing packets (spec/session.md §§5–9). */
+export class StreamReceiver {
+  readonly #state: CoreState;
+  readonly #writer: PacketWriter;
+  readonly #sender: StreamSender;
+  readonly #frames = new EventFrameReader();
+  readonly #fail: (session: Session, stream: Stream, error: MeshError) => void;
+
+  constructor(
+    state: CoreState,
+    writer: PacketWriter,
+    sender: StreamSender,
+    fail: (session: Session, stream: Stream, error: MeshError) => void,
+  ) {
+    this.#state = state;
+    this.#writer = writer;
+    this.#sender = sender;
+    this.#fail = fail;
+  }
+
+  /** Takes an authenticated event packet whose plain text lies in place. */
+  onPacket(session: Session, header: NetHeader, bytes: Uint8Array, offset: number, payloadLength: number): void {
+    const { counters } = this.#state;
+    const stream = this.#streamFor(session, header);
+    if (stream === undefined) return;
+    const sequence = u64ToNumber(header.sequenceLo, header.sequenceHi);
+    const wireBytes = payloadLength + PACKET_OVERHEAD;
+    stream.packetsReceived++;
+    stream.lastActivityMs = this.#state.nowMs;
+
+    if (!stream.isReliable) {
+      const events = this.#readEvents(header, bytes, offset, payloadLength);
+      if (sequence >= stream.receive.next) stream.receive.next = Math.min(sequence + 1, Number.MAX_SAFE_INTEGER);
+      this.#account(session, stream, wireBytes);
+      this.#oweGrant(session, stream, false);
+      this.#deliver(session, stream, this.#packet(header, sequence, events, 0));
+      return;
+    }
+
+    if (this.#isFull(session, stream, sequence, wireBytes)) {
+      counters.receiveQueueFull++;
+      return;
+    }
+    const verdict = stream.receive.receive(sequence);
+    if (verdict === ReceiveVerdict.DUPLICATE) {
+      counters.reliableDuplicate++;
+      // The grant may have been lost: repeat it, or the sender gives the stream up.
+      this.#oweGrant(session, stream, true);
+      return;
+    }
+    const isEnd = (header.flags & PacketFlags.FIN) !== 0 && session.has(PeerFeature.STREAM_FIN);
+    if (verdict === ReceiveVerdict.TOO_FAR) {
+      counters.reliableOutOfWindow++;
+      this.#oweGrant(session, stream, true);
+      // Some senders of the reference never fill their gaps: unordered readers still get what arrives.
+      if (stream.options.ordered) return;
+      const events = this.#readEvents(header, bytes, offset, payloadLength);
+      this.#deliver(session, stream, this.#packet(header, sequence, events, 0));
+      return;
+    }
+    const events = this.#readEvents(header, bytes, offset, payloadLength);
+    const outOfOrder = sequence + 1 !== stream.receive.next;
+    const packet = this.#packet(header, sequence, events, wireBytes);
+    if (stream.options.ordered) this.#deliverInOrder(session, stream, packet, isEnd);
+    else {
+      this.#account(session, stream, wireBytes);
+      this.#deliver(session, stream, packet);
+      if (isEnd) stream.endSequence = sequence;
+      if (stream.endSequence !== undefined && stream.receive.next > stream.endSequence) {
+        this.#end(session, stream);
+      }
+    }
+    this.#oweGrant(session, stream, outOfOrder || isEnd);
+    if (stream.receive.hasGap) this.#watchGap(session, stream);
+    else stream.gapSinceMs = 0;
+  }
+
+  #isFull(session: Session, stream: Stream, sequence: number, wireBytes: number): boolean {
+    const limit = this.#state.config.receiveBufferBytes;
+    if (stream.unreadBytes > limit || session.bufferedBytes > SESSION_BUFFER_BYTES) return true;
+    return (
+      sequence !== stream.receive.next && stream.unreadBytes + stream.heldBytes + wireBytes > limit
+    );
+  }
+
+  /** The stream of the packet, made when there is none yet; undefined when there may not be more. */
+  #streamFor(session: Session, header: NetHeader): Stream | undefined {
+    const found = session.streams.get(header.streamIdLo, header.streamIdHi);
+    if (found !== undefined) return found;
+    const { counters, nowMs, config } = this.#state;
+    const closed = session.closedStreams.get(header.streamIdLo, header.streamIdHi);
+    const reliable = (header.flags & PacketFlags.RELIABLE) !== 0;
+    if (closed !== undefined && reliable) {
+      const sequence = u64ToNumber(header.sequenceLo, header.sequenceHi);
+      if (sequence < closed.receiveNext) {
+        counters.reliableDuplicate++;
+        this.#sendGrant(session, closed.id, closed.consumedBytes, closed.receiveNext);
+        return undefined;
+      }
+    }
+    if (session.streams.size >= config.maxStreams && !this.evictIdle(session)) {
+      counters.streamLimit++;
+      return undefined;
+    }
+    const stream = new Stream(
+      header.streamId,
+      // A netmesh peer fills every gap, so its packets can be put in order before anybody has asked for it.
+      implicitOptions(reliable || config.defaultReliable, reliable && session.has(PeerFeature.STREAM_FIN)),
+      nowMs,
+      config.repairBudgetMs,
+      session.roundTripMs,
+    );
+    if (closed !== undefined) resume(stream, closed);
+    session.streams.set(header.streamIdLo, header.streamIdHi, stream);
+    this.#state.emit({ type: "stream-opened", session, stream });
+    return stream;
+  }
+
+  /** Drops the least recently used stream that the application does not hold; false when there is none. */
+  evictIdle(session: Session): boolean {
+    let oldest: Stream | undefined;
+    for (const stream of session.streams) {
+      if (stream.isOpen || !stream.isDrained) continue;
+      if (oldest === undefined || stream.lastActivityMs < oldest.lastActivityMs) oldest = stream;
+    }
+    if (oldest === undefined) return false;
+    this.forget(session, oldest);
+    return true;
+  }
+
+  /** Ends the stream and keeps of it what {@link ClosedStream} says. */
+  forget(session: Session, stream: Stream): void {
+    stream.ended ??= "closed";
+    session.bufferedBytes -= stream.unreadBytes + stream.heldBytes;
+    stream.unreadBytes = 0;
+    stream.heldBytes = 0;
+    stream.held.clear();
+    stream.queue.length = 0;
+    stream.queueHead = 0;
+    stream.queuedBytes = 0;
+    session.timedStreams.delete(stream);
+    const { streamIdLo, streamIdHi } = stream.fields;
+    session.streams.delete(streamIdLo, streamIdHi);
+    if (session.closedStreams.size >= MAX_CLOSED_STREAMS) this.#dropOldestClosed(session);
+    session.closedStreams.set(streamIdLo, streamIdHi, {
+      id: stream.id,
+      closedMs: this.#state.nowMs,
+      sendNext: stream.sendWindow?.next ?? stream.nextSequence,
+      sentBytes: stream.credit.sent,
+      receiveNext: stream.isReliable ? stream.receive.next : 0,
+      consumedBytes: stream.consumedBytes,
+    });
+  }
+
+  #dropOldestClosed(session: Session): void {
+    let oldest: ClosedStream | undefined;
+    for (const closed of session.closedStreams) {
+      if (oldest === undefined || closed.closedMs < oldest.closedMs) oldest = closed;
+    }
+    if (oldest !== undefined) session.closedStreams.deleteId(oldest.id);
+  }
+
+  #readEvents(header: NetHeader, bytes: Uint8Array, offset: number, payloadLength: number): Uint8Array[] {
+    const start = offset + HEADER_SIZE;
+    const kept = bytes.slice(start, start + payloadLength);
+    const frames = this.#frames.wrap(kept, 0, payloadLength, header.eventCount);
+    const events: Uint8Array[] = [];
+    while (frames.next()) events.push(kept.subarray(frames.start, frames.end));
+    if (frames.short) this.#state.counters.framesShort++;
+    return events;
+  }
+
+  /** Counts bytes for the sender; those of a stream with a reader only once the reader has taken them. */
+  #account(session: Session, stream: Stream, wireBytes: number): void {
+    if (!stream.isOpen || !stream.isReliable) {
+      stream.consumedBytes += wireBytes;
+      return;
+    }
+    stream.unreadBytes += wireBytes;
+    session.bufferedBytes += wireBytes;
+  }
+
+  #packet(header: NetHeader, sequence: number, events: readonly Uint8Array[], wireBytes: number): InboundPacket {
+    return {
+      sequence,
+      events,
+      wireBytes,
+      subprotocolId: header.subprotocolId,
+      channelHash: header.channelHash,
+      originHash: header.originHash,
+    };
+  }
+
+  #deliver(session: Session, stream: Stream, packet: InboundPacket): void {
+    if (packet.events.length > 0) this.#state.emit({ type: "data", session, stream, packet });
+    else this.consumed(session, stream, packet.wireBytes);
+  }
+
+  /** Hands out what is now contiguous; the rest waits. */
+  #deliverInOrder(session: Session, stream: Stream, packet: InboundPacket, isEnd: boolean): void {
+    stream.held.set(packet.sequence, { packet, isEnd });
+    stream.heldBytes += packet.wireBytes;
+    session.bufferedBytes += packet.wireBytes;
+    this.deliverHeld(session, stream);
+  }
+
+  /** Hands out held packets up to the first gap. */
+  deliverHeld(session: Session, stream: Stream): void {
+    while (stream.nextDelivered < stream.receive.next) {
+      const held = stream.held.get(stream.nextDelivered);
+      stream.nextDelivered++;
+      // Absent: handed out before the stream became ordered.
+      if (held === undefined) continue;
+      const { packet, isEnd } = held;
+      stream.held.delete(packet.sequence);
+      stream.heldBytes -= packet.wireBytes;
+      session.bufferedBytes -= packet.wireBytes;
+      this.#account(session, stream, packet.wireBytes);
+      this.#deliver(session, stream, packet);
+      if (isEnd) this.#end(session, stream);
+    }
+  }
+
+  /** Hands out everything held, in sequence but with its gaps: the stream is no longer ordered. */
+  releaseHeld(session: Session, stream: Stream): void {
+    const sequences = [...stream.held.keys()].sort((a, b) => a - b);
+    for (const sequence of sequences) {
+      const { packet, isEnd } = stream.held.get(sequence) as HeldPacket;
+      stream.held.delete(sequence);
+      stream.heldBytes -= packet.wireBytes;
+      session.bufferedBytes -= packet.wireBytes;
+      this.#account(session, stream, packet.wireBytes);
+      this.#deliver(session, stream, packet);
+      if (isEnd) stream.endSequence = sequence;
+    }
+  }
+
+  #end(session: Session, stream: Stream): void {
+    if (stream.remoteEnded) return;
+    stream.remoteEnded = true;
+    this.#state.emit({ type: "stream-ended", session, stream });
+  }
+
+  /** The application has taken events that counted `wireBytes`; the sender may send as much again. */
+  consumed(session: Session, stream: Stream, wireBytes: number): void {
+    if (stream.ended !== undefined) return;
+    const bytes = Math.min(wireBytes, stream.unreadBytes);
+    if (bytes === 0) return;
+    stream.unreadBytes -= bytes;
+    session.bufferedBytes -= bytes;
+    stream.consumedBytes += bytes;
+    this.#oweGrant(session, stream, false);
+  }
+
+  /** Remembers that the sender is owed a grant, now or soon. */
+  #oweGrant(session: Session, stream: Stream, atOnce: boolean): void {
+    if (stream.options.windowBytes === 0 && !stream.isReliable) return;
+    stream.unacknowledged++;
+    const pending = stream.consumedBytes - stream.grantedBytes;
+    if (atOnce || stream.unacknowledged >= GRANT_EVERY_PACKETS || pending >= GRANT_EVERY_BYTES) {
+      if (stream.grantDueMs > this.#state.nowMs) this.#state.grantTurns.push({ session, stream });
+      stream.grantDueMs = this.#state.nowMs;
+      return;
+    }
+    if (stream.grantDueMs !== Number.POSITIVE_INFINITY) return;
+    stream.grantDueMs = this.#state.nowMs + GRANT_DELAY_MS;
+    session.timedStreams.add(stream);
+    this.#state.alarms.hasten(session, stream.grantDueMs);
+  }
+
+  /** Sends the grant that is owed, and reports what is missing. */
+  flushGrant(session: Session, stream: Stream): void {
+    if (stream.grantDueMs > this.#state.nowMs || stream.ended !== undefined) return;
+    const acknowledged = stream.isReliable ? stream.receive.next : 0;
+    if (!this.#sendGrant(session, stream.id, stream.consumedBytes, acknowledged)) {
+      stream.grantDueMs = this.#state.nowMs + GRANT_DELAY_MS;
+      session.timedStreams.add(stream);
+      this.#state.alarms.hasten(session, stream.grantDueMs);
+      return;
+    }
+    stream.grantDueMs = Number.POSITIVE_INFINITY;
+    stream.unacknowledged = 0;
+    stream.grantedBytes = stream.consumedBytes;
+    stream.grantsSent++;
+    if (stream.receive.end - stream.receive.next > REORDERING_THRESHOLD) this.#reportMissing(session, stream);
+  }
+
+  #sendGrant(session: Session, streamId: bigint, total: number, acknowledged: number): boolean {
+    const grant = encodeStreamWindow({
+      streamId,
+      totalConsumed: BigInt(total),
+      ackSequence: BigInt(acknowledged),
+    });
+    if (!this.#writer.sendControl(session, Subprotocol.STREAM_WINDOW, [grant])) return false;
+    this.#state.counters.grantsSent++;
+    return true;
+  }
+
+  #reportMissing(session: Session, stream: Stream): void {
+    const { nowMs } = this.#state;
+    if (!stream.isReliable || !stream.receive.hasGap || nowMs < stream.nextNackMs) return;
+    stream.nextNackMs = nowMs + NACK_INTERVAL_MS;
+    const { receive, id } = stream;
+    const nacks: Uint8Array[] = [];
+    const most = session.has(PeerFeature.SELECTIVE_REPAIR) ? MAX_NACKS : 1;
+    let missing = receive.next;
+    while (nacks.length < most && missing < receive.end) {
+      nacks.push(
+        encodeStreamNack({
+          streamId: id,
+          nextExpected: BigInt(missing),
+          missingBitmap: receive.missingAfter(missing),
+        }),
+      );
+      missing = receive.firstMissing(missing + NACK_SPAN);
+    }
+    if (this.#writer.sendControl(session, Subprotocol.STREAM_NACK, nacks)) {
+      this.#state.counters.nacksSent += nacks.length;
+    }
+  }
+
+  #watchGap(session: Session, stream: Stream): void {
+    const { nowMs, alarms } = this.#state;
+    if (stream.gapSinceMs === 0 || stream.gapAt !== stream.receive.next) {
+      stream.gapSinceMs = nowMs;
+      stream.gapAt = stream.receive.next;
+    }
+    session.timedStreams.add(stream);
+    alarms.hasten(session, nowMs + NACK_REPEAT_MS);
+  }
+
+  /** Sends what is due; gives up a gap that nobody fills. Returns the next deadline. */
+  onDeadline(session: Session, stream: Stream): number {
+    const { nowMs, config } = this.#state;
+    if (stream.ended !== undefined) return Number.POSITIVE_INFINITY;
+    this.flushGrant(session, stream);
+    if (!stream.isReliable || !stream.receive.hasGap) return stream.grantDueMs;
+    if (stream.gapAt !== stream.receive.next) {
+      stream.gapAt = stream.receive.next;
+      stream.gapSinceMs = nowMs;
+    } else if (nowMs - stream.gapSinceMs > config.repairBudgetMs) {
+      if (stream.options.ordered && stream.isOpen) {
+        this.#sender.sendReset(session, stream.id);
+        this.#fail(session, stream, new MeshError("stream-gap", "the peer does not resend a lost packet"));
+        return Number.POSITIVE_INFINITY;
+      }
+      stream.receive.skipGap();
+      this.deliverHeld(session, stream);
+      stream.gapSinceMs = 0;
+      this.#oweGrant(session, stream, true);
+    }
+    this.#reportMissing(session, stream);
+    return Math.min(stream.grantDueMs, nowMs + NACK_REPEAT_MS);
+  }
+
+  /** Applies one control event; malformed ones are counted and change nothing. */
+  onControl(session: Session, subprotocolId: number, event: Uint8Array): void {
+    const { counters, nowMs } = this.#state;
+    if (subprotocolId === Subprotocol.STREAM_WINDOW) {
+      const grant = decodeStreamWindow(event);
+      if (grant === undefined) counters.controlMalformed++;
+      else {
+        const stream = this.#known(session, grant.streamId);
+        if (stream === undefined) return;
+        this.#sender.onGrant(session, stream, Number(grant.totalConsumed), Number(grant.ackSequence));
+      }
+    } else if (subprotocolId === Subprotocol.STREAM_NACK) {
+      const nack = decodeStreamNack(event);
+      if (nack === undefined) counters.controlMalformed++;
+      else {
+        const stream = this.#known(session, nack.streamId);
+        if (stream === undefined) return;
+        this.#sender.onNack(session, stream, Number(nack.nextExpected), nack.missingBitmap);
+      }
+    } else {
+      const reset = decodeStreamReset(event);
+      if (reset === undefined) {
+        counters.controlMalformed++;
+        return;
+      }
+      const stream = this.#known(session, reset.streamId);
+      if (stream === undefined) return;
+      counters.streamResetReceived++;
+      // A reset that arrives after everything was delivered and acknowledged takes nothing away.
+      if (stream.remoteEnded && stream.isDrained) return;
+      stream.lastActivityMs = nowMs;
+      this.#fail(session, stream, new MeshError("stream-reset", "the peer has reset the stream"));
+    }
+  }
+
+  /** The live stream of a control event; undefined, and counted, when there is none or it is quarantined. */
+  #known(session: Session, id: bigint): Stream | undefined {
+    const { counters, nowMs } = this.#state;
+    const stream = session.streams.getId(id);
+    if (stream !== undefined) return stream;
+    const closed = session.closedStreams.getId(id);
+    if (closed !== undefined && nowMs - closed.closedMs <= QUARANTINE_MS) counters.controlQuarantined++;
+    else counters.controlUnknownStream++;
+    return undefined;
+  }
+}
+
+/** Lets a stream go on where an earlier one of the same id stopped. */
+export function resume(stream: Stream, closed: ClosedStream): void {
+  const { receive, credit, sendWindow } = stream;
+  if (sendWindow !== undefined) {
+    sendWindow.base = closed.sendNext;
+    sendWindow.next = closed.sendNext;
+  } else stream.nextSequence = closed.sendNext;
+  credit.sent = closed.sentBytes;
+  credit.maxConsumedSeen = closed.sentBytes;
+  if (stream.isReliable) {
+    receive.next = closed.receiveNext;
+    receive.end = closed.receiveNext;
+    stream.nextDelivered = closed.receiveNext;
+  }
+  stream.consumedBytes = closed.consumedBytes;
+  stream.grantedBytes = closed.consumedBytes;
+  stream.firstSequence = closed.sendNext;
+}

@@ -1,0 +1,276 @@
+import {
+  encodeStreamReset,
+  EVENT_LENGTH_PREFIX,
+  MAX_EVENTS_PER_PACKET,
+  PACKET_OVERHEAD,
+  PacketFlags,
+  PeerFeature,
+  Subprotocol,
+} from "@netmesh/wire";
+import type { CoreState } from "../core/state.ts";
+import { MeshError } from "../errors.ts";
+import type { PacketWriter } from "../session/packet-writer.ts";
+import type { Session } from "../session/session.ts";
+import type { SentPacket } from "./send-window.ts";
+import type { Stream } from "./stream.ts";
+
+/** Events waiting on a stream without a window, in bytes. */
+const UNLIMITED_QUEUE_BYTES = 1 << 20;
+const NO_EVENTS: readonly Uint8Array[] = [];
+
+/** The sending side of streams: queues, packets, acknowledgements and repairs (spec/session.md §§5–8). */
+export class StreamSender {
+  readonly #state: CoreState;
+  readonly #writer: PacketWriter;
+  readonly #fail: (session: Session, stream: Stream, error: MeshError) => void;
+
+  constructor(
+    state: CoreState,
+    writer: PacketWriter,
+    fail: (session: Session, stream: Stream, error: MeshError) => void,
+  ) {
+    this.#state = state;
+    this.#writer = writer;
+    this.#fail = fail;
+  }
+
+  /**
+   * Takes events for sending, copying them, and returns how many; fewer than given when the window is full. Checks
+   * every event before it takes the first. Throws `not-connected`, `message-too-large`.
+   */
+  write(session: Session, stream: Stream, events: readonly Uint8Array[]): number {
+    if (stream.ended !== undefined) throw endedError(stream);
+    if (stream.finishing) throw new MeshError("not-connected", "the stream was finished");
+    const largest = this.largestEvent(session, stream);
+    for (const event of events) {
+      if (event.length > largest) {
+        throw new MeshError(
+          "message-too-large",
+          `an event of ${event.length} bytes exceeds the limit of ${largest}`,
+          largest,
+        );
+      }
+    }
+    let taken = 0;
+    const limit = this.#writer.payloadLimit(session.path);
+    for (const event of events) {
+      if (!this.#hasRoom(stream, event.length, limit)) {
+        stream.wantsRoom = true;
+        stream.credit.backpressureEvents++;
+        this.#state.counters.backpressureCredit++;
+        break;
+      }
+      stream.queue.push(event.slice());
+      stream.queuedBytes += EVENT_LENGTH_PREFIX + event.length;
+      taken++;
+    }
+    if (taken > 0) this.schedule(session, stream);
+    return taken;
+  }
+
+  /** Largest event that the stream can carry, in bytes. */
+  largestEvent(session: Session, stream: Stream): number {
+    const byPacket = this.#writer.maxPayload(session.path) - EVENT_LENGTH_PREFIX;
+    const { windowBytes } = stream.options;
+    if (windowBytes === 0) return byPacket;
+    return Math.max(0, Math.min(byPacket, windowBytes - PACKET_OVERHEAD - EVENT_LENGTH_PREFIX));
+  }
+
+  #hasRoom(stream: Stream, length: number, payloadLimit: number): boolean {
+    if (stream.options.windowBytes === 0) {
+      return stream.queuedBytes === 0 || stream.queuedBytes + length <= UNLIMITED_QUEUE_BYTES;
+    }
+    return stream.credit.covers(stream.costWith(length, payloadLimit));
+  }
+
+  /** Puts an end marker behind everything written. */
+  finish(session: Session, stream: Stream): void {
+    if (stream.ended !== undefined || stream.finishing) return;
+    stream.finishing = true;
+    this.schedule(session, stream);
+  }
+
+  /** Gives the stream a turn at the next drain. */
+  schedule(session: Session, stream: Stream): void {
+    if (stream.isScheduled) return;
+    stream.isScheduled = true;
+    this.#state.sendTurns.push({ session, stream });
+  }
+
+  /** Turns what is queued into packets, as far as window, congestion and outbox allow. */
+  flush(session: Session, stream: Stream): void {
+    if (stream.ended !== undefined) return;
+    const limit = this.#writer.payloadLimit(session.path);
+    const { queue } = stream;
+    while (stream.queueHead < queue.length) {
+      if (stream.sendWindow !== undefined && !stream.sendWindow.canSend) {
+        this.#state.counters.backpressureCongestion++;
+        break;
+      }
+      let to = stream.queueHead;
+      let payload = 0;
+      while (to < queue.length && to - stream.queueHead < MAX_EVENTS_PER_PACKET) {
+        const size = EVENT_LENGTH_PREFIX + (queue[to] as Uint8Array).length;
+        if (to > stream.queueHead && payload + size > limit) break;
+        payload += size;
+        to++;
+      }
+      if (!this.#sendPacket(session, stream, to, payload)) break;
+    }
+    if (stream.queueHead >= queue.length) {
+      queue.length = 0;
+      stream.queueHead = 0;
+      this.#sendEnd(session, stream);
+    } else if (stream.queueHead > 4_096) {
+      queue.splice(0, stream.queueHead);
+      stream.queueHead = 0;
+    }
+    this.#offerRoom(session, stream);
+  }
+
+  /** Sends events from the head of the queue up to `to`; false when nothing could be sent. */
+  #sendPacket(session: Session, stream: Stream, to: number, payload: number): boolean {
+    const { nowMs } = this.#state;
+    const wireBytes = payload + PACKET_OVERHEAD;
+    if (!stream.credit.acquire(wireBytes, nowMs)) {
+      this.#state.counters.backpressureCredit++;
+      return false;
+    }
+    const { sendWindow } = stream;
+    const sequence = sendWindow?.next ?? stream.nextSequence;
+    this.#setSequence(stream, sequence, sendWindow === undefined ? 0 : PacketFlags.RELIABLE);
+    if (!this.#writer.send(session, stream.fields, stream.queue, stream.queueHead, to)) {
+      stream.credit.refund(wireBytes);
+      this.schedule(session, stream);
+      return false;
+    }
+    if (sendWindow === undefined) stream.nextSequence++;
+    else {
+      sendWindow.register(stream.queue.slice(stream.queueHead, to), PacketFlags.RELIABLE, nowMs);
+      this.watch(session, stream);
+    }
+    for (let i = stream.queueHead; i < to; i++) stream.queue[i] = EMPTY;
+    stream.queueHead = to;
+    stream.queuedBytes -= payload;
+    stream.lastActivityMs = nowMs;
+    return true;
+  }
+
+  #sendEnd(session: Session, stream: Stream): void {
+    const { sendWindow } = stream;
+    if (!stream.finishing || stream.endSent) return;
+    if (sendWindow === undefined || !session.has(PeerFeature.STREAM_FIN)) {
+      stream.endSent = true;
+      if (stream.isDrained) this.#state.emit({ type: "stream-drained", session, stream });
+      return;
+    }
+    if (!sendWindow.canSend || !stream.credit.acquire(PACKET_OVERHEAD, this.#state.nowMs)) return;
+    const flags = PacketFlags.RELIABLE | PacketFlags.FIN;
+    this.#setSequence(stream, sendWindow.next, flags);
+    if (!this.#writer.send(session, stream.fields, NO_EVENTS, 0, 0)) {
+      stream.credit.refund(PACKET_OVERHEAD);
+      this.schedule(session, stream);
+      return;
+    }
+    sendWindow.register(NO_EVENTS, flags, this.#state.nowMs);
+    stream.endSent = true;
+    this.watch(session, stream);
+  }
+
+  #offerRoom(session: Session, stream: Stream): void {
+    if (!stream.wantsRoom || stream.ended !== undefined) return;
+    const { windowBytes } = stream.options;
+    // Half the window at once, so that a writer is not woken for each packet.
+    const wanted = windowBytes === 0 ? 0 : windowBytes / 2;
+    if (stream.queuedBytes > 0 && stream.credit.remaining - stream.queuedBytes < wanted) return;
+    if (windowBytes !== 0 && stream.queuedBytes === 0 && stream.credit.remaining < wanted) return;
+    stream.wantsRoom = false;
+    this.#state.emit({ type: "stream-writable", session, stream });
+  }
+
+  /** Applies the receiver's grant and acknowledgement (spec/session.md §5). */
+  onGrant(session: Session, stream: Stream, total: number, acknowledged: number): void {
+    const { nowMs } = this.#state;
+    stream.credit.grant(total, nowMs);
+    const { sendWindow } = stream;
+    if (sendWindow !== undefined && sendWindow.acknowledge(acknowledged, nowMs) > 0) {
+      this.watch(session, stream);
+      if (stream.isDrained && (!stream.finishing || stream.endSent)) {
+        this.#state.emit({ type: "stream-drained", session, stream });
+      }
+    }
+    if (stream.queuedBytes > 0 || (stream.finishing && !stream.endSent)) this.schedule(session, stream);
+    this.#offerRoom(session, stream);
+  }
+
+  /** Sends again what the receiver reports missing: `next` and, for each set bit i, `next + 1 + i`. */
+  onNack(session: Session, stream: Stream, next: number, bitmap: bigint): void {
+    this.#repairMissing(session, stream, next);
+    let rest = bitmap;
+    for (let sequence = next + 1; rest !== 0n; sequence++, rest >>= 1n) {
+      if ((rest & 1n) === 1n) this.#repairMissing(session, stream, sequence);
+    }
+  }
+
+  #repairMissing(session: Session, stream: Stream, sequence: number): void {
+    const packet = stream.sendWindow?.reportMissing(sequence, this.#state.nowMs);
+    if (packet === undefined) return;
+    this.#state.counters.retransmitNack++;
+    this.#repair(session, stream, packet);
+  }
+
+  #repair(session: Session, stream: Stream, packet: SentPacket): void {
+    this.#setSequence(stream, packet.sequence, packet.flags);
+    // With the outbox full the repair is lost like any other packet, and its timer runs again.
+    this.#writer.send(session, stream.fields, packet.events, 0, packet.events.length);
+    this.watch(session, stream);
+  }
+
+  /** Repairs what has timed out; fails the stream when its budget is spent. Returns the next deadline. */
+  onDeadline(session: Session, stream: Stream): number {
+    const { sendWindow } = stream;
+    if (sendWindow === undefined || stream.ended !== undefined) return Number.POSITIVE_INFINITY;
+    const due = sendWindow.timeOut(this.#state.nowMs);
+    if (due === "gave-up") {
+      this.#state.counters.retransmitGiveUp++;
+      this.sendReset(session, stream.id);
+      this.#fail(session, stream, new MeshError("repair-timeout", "the peer no longer acknowledges the stream"));
+      return Number.POSITIVE_INFINITY;
+    }
+    if (due !== undefined) {
+      this.#state.counters.retransmitTimeout++;
+      this.#repair(session, stream, due);
+    }
+    return sendWindow.deadline;
+  }
+
+  /** Tells the peer to forget the stream. */
+  sendReset(session: Session, streamId: bigint): void {
+    if (this.#writer.sendControl(session, Subprotocol.STREAM_RESET, [encodeStreamReset({ streamId })])) {
+      this.#state.counters.streamResetSent++;
+    }
+  }
+
+  /** Makes the session wake up when the stream's oldest packet times out. */
+  watch(session: Session, stream: Stream): void {
+    const deadline = stream.sendWindow?.deadline ?? Number.POSITIVE_INFINITY;
+    if (deadline === Number.POSITIVE_INFINITY) return;
+    session.timedStreams.add(stream);
+    this.#state.alarms.hasten(session, deadline);
+  }
+
+  #setSequence(stream: Stream, sequence: number, flags: number): void {
+    const { fields } = stream;
+    fields.sequenceLo = sequence >>> 0;
+    fields.sequenceHi = Math.floor(sequence / 2 ** 32);
+    fields.flags = flags;
+  }
+}
+
+const EMPTY = new Uint8Array(0);
+
+/** Why an ended stream refuses to be used. */
+export function endedError(stream: Stream): MeshError {
+  if (stream.ended instanceof MeshError) return stream.ended;
+  return new MeshError("not-connected", "the stream was closed");
+}
