@@ -1,0 +1,105 @@
+import { CryptoError } from "@netmesh/crypto";
+import { MeshError } from "@netmesh/mesh";
+import { TransportError as UdpError } from "@netmesh/transport-udp";
+import { WireError } from "@netmesh/wire";
+
+/** Base of every error that the SDK throws. `code` is stable API, the text is not. */
+export class NetError extends Error {
+  override readonly name: string = "NetError";
+  /** Stable machine-readable reason. */
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** A caller's mistake: `invalid-argument`, `invalid-length`, `invalid-address`, `config`. */
+export class InvalidArgumentError extends NetError {
+  override readonly name: string = "InvalidArgumentError";
+}
+
+/** The mesh was shut down: `shutdown`. */
+export class ShutdownError extends NetError {
+  override readonly name: string = "ShutdownError";
+
+  constructor(options?: ErrorOptions) {
+    super("shutdown", "the mesh was shut down", options);
+  }
+}
+
+/**
+ * Reaching a peer failed: `handshake-timeout`, `handshake-failed`, `handshake-in-flight`, `address-in-use`,
+ * `address-not-available`, `socket`, `unknown-peer`, `unknown-host`, `no-route`, `too-many-peers`.
+ */
+export class TransportError extends NetError {
+  override readonly name: string = "TransportError";
+}
+
+/**
+ * A stream cannot go on: `backpressure`, `not-connected`, `message-too-large`, `too-many-streams`, `repair-timeout` (the
+ * peer acknowledges nothing any more), `peer-lost` (nothing is heard of it), `stream-reset` (the peer gave up),
+ * `stream-gap` (the peer does not resend), `session-replaced`, `write-after-end`.
+ */
+export class StreamError extends NetError {
+  override readonly name: string = "StreamError";
+  /** The limit in bytes, with `message-too-large`. */
+  readonly limit: number | undefined;
+  /** How many events were taken before, with `backpressure`. */
+  readonly accepted: number;
+
+  constructor(
+    code: string,
+    message: string,
+    details: { limit?: number | undefined; accepted?: number } = {},
+    options?: ErrorOptions,
+  ) {
+    super(code, message, options);
+    this.limit = details.limit;
+    this.accepted = details.accepted ?? 0;
+  }
+}
+
+const STREAM_CODES: ReadonlySet<string> = new Set([
+  "backpressure",
+  "not-connected",
+  "message-too-large",
+  "too-many-streams",
+  "repair-timeout",
+  "peer-lost",
+  "stream-reset",
+  "stream-gap",
+  "session-replaced",
+]);
+
+const ARGUMENT_CODES: ReadonlySet<string> = new Set([
+  "invalid-argument",
+  "invalid-address",
+  "invalid-length",
+  "invalid-key",
+  "config",
+]);
+
+/** The SDK's error for what a layer below has thrown; everything else comes back as it is. */
+export function toNetError(error: unknown): unknown {
+  if (error instanceof NetError) return error;
+  if (!isLayerError(error)) return error;
+  const { code, message } = error;
+  const options = { cause: error };
+  if (code === "shutdown" || code === "closed") return new ShutdownError(options);
+  if (ARGUMENT_CODES.has(code)) return new InvalidArgumentError(code, message, options);
+  if (STREAM_CODES.has(code)) {
+    return new StreamError(code, message, { limit: (error as MeshError).limit }, options);
+  }
+  return new TransportError(code, message, options);
+}
+
+function isLayerError(error: unknown): error is Error & { readonly code: string } {
+  return (
+    error instanceof MeshError ||
+    error instanceof WireError ||
+    error instanceof CryptoError ||
+    error instanceof UdpError
+  );
+}

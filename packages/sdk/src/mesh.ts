@@ -1,0 +1,589 @@
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import { Identity, platformRandom, StaticKeyPair, staticKeyPairFromIdentity } from "@netmesh/crypto";
+import {
+  type CoreEvent,
+  type Counters,
+  type StreamOptions as EngineStreamOptions,
+  type HandshakeMode,
+  MeshNode,
+  monotonicClock,
+  type RelayPolicy,
+  type Stream,
+  type Transport,
+} from "@netmesh/mesh";
+import { type SocketOptions, type SocketStats, UdpTransport } from "@netmesh/transport-udp";
+import { SocketAddress } from "@netmesh/wire";
+import { abortable, type OpOptions, requireBytes, requireId, signalOf, toEvents } from "./arguments.ts";
+import { InvalidArgumentError, ShutdownError, TransportError, toNetError } from "./errors.ts";
+import { EventQueue, iterate, type OverflowPolicy } from "./event-queue.ts";
+import type { EventFilter, InboundEvent } from "./inbound-event.ts";
+import { MeshStream } from "./mesh-stream.ts";
+import { Peer } from "./peer.ts";
+import { TypedEventTarget } from "./typed-events.ts";
+
+/** An address: `"host:port"`, `"[v6]:port"`, or its parts. Host names are looked up. */
+export type Address = string | { readonly host: string; readonly port: number };
+
+/** What one has to know of a node to connect to it. */
+export interface PeerContact {
+  readonly nodeId: bigint;
+  /** Its Noise public key, 32 bytes. */
+  readonly publicKey: Uint8Array;
+}
+
+/** Settings of a {@link Mesh}. */
+export interface MeshOptions {
+  /** Local address; port 0 takes a free one. Default `"0.0.0.0:0"`. */
+  readonly bind?: string;
+  /** Key that every node of the mesh holds, 32 bytes; copied. */
+  readonly psk: Uint8Array;
+  /** Default: a fresh one, so that the node id changes with every start. */
+  readonly identity?: Identity;
+  /** Private Noise key, 32 bytes. Default: derived from the identity, so that it stays the same with it. */
+  readonly noiseKey?: Uint8Array;
+  /** Which unknown nodes may connect: all that hold the PSK (default), or those that the function admits. */
+  readonly acceptPeers?: "any" | ((peer: { readonly nodeId: bigint; readonly address: string }) => boolean);
+  /** Whose packets this node forwards; default `"peers"`. */
+  readonly relay?: RelayPolicy;
+  /** Tries every own key on every forwarded packet and counts which open it (`relayOpened`); default false. */
+  readonly auditRelay?: boolean;
+  /** Default 5000. */
+  readonly heartbeatMs?: number;
+  /** Silence after which a peer counts as lost and its streams fail; default 30 000. */
+  readonly sessionTimeoutMs?: number;
+  /** Time for one of three handshake attempts; default 5000. */
+  readonly handshakeTimeoutMs?: number;
+  /** Streams per peer; default 4096. */
+  readonly maxStreams?: number;
+  /** Peers at once; default 16 384. */
+  readonly maxPeers?: number;
+  /** Size of the datagrams sent, 256 to 8192. Default 8192 on loopback and 1200 elsewhere. */
+  readonly datagramBytes?: number;
+  /** Received bytes that may wait for the application per stream; default 4 MiB. */
+  readonly receiveBufferBytes?: number;
+  /** Settings of the UDP socket. */
+  readonly socket?: SocketOptions;
+  /** Another way to move datagrams; `bind` and `socket` are then ignored. Closed with the mesh. */
+  readonly transport?: Transport;
+}
+
+/** Settings of one stream. */
+export interface StreamOptions extends EngineStreamOptions {
+  /** Any 64-bit number; both sides use the same. */
+  readonly streamId: bigint;
+}
+
+/** What a {@link Mesh} announces; data comes through iteration, not through these. */
+export interface MeshEvents extends Record<string, object> {
+  /** A session with the peer is in use. */
+  "peer-connected": { readonly peer: Peer };
+  /** Nothing was heard of the peer for the session time-out; its streams have failed. */
+  "peer-lost": { readonly peer: Peer };
+  /** A lost peer is heard again, with the same keys. */
+  "peer-recovered": { readonly peer: Peer };
+  /** The peer was given up and its keys wiped. */
+  "peer-removed": { readonly peer: Peer };
+  /** Packets to the peer take another way. */
+  "path-changed": { readonly peer: Peer };
+  /**
+   * A peer writes on a stream that was not opened here. A listener that opens it at once, synchronously, misses nothing.
+   */
+  stream: {
+    readonly peer: Peer;
+    readonly streamId: bigint;
+    readonly reliability: "reliable" | "fire-and-forget";
+  };
+  /** A listener threw, or the socket has ended by itself. */
+  error: { readonly error: unknown };
+}
+
+/** Figures of a {@link Mesh}; numbers that only grow, but for the first three. */
+export interface MeshStats {
+  readonly peers: number;
+  readonly streams: number;
+  /** Present with the built-in transport. */
+  readonly socket: SocketStats | undefined;
+  /** Everything sent, received, forwarded, opened, refused and dropped, by reason. */
+  readonly counters: Readonly<Counters>;
+}
+
+interface Consumer {
+  readonly filter: EventFilter;
+  readonly queue: EventQueue<InboundEvent>;
+}
+
+interface Pending {
+  resolve(peer: Peer): void;
+  reject(reason: unknown): void;
+}
+
+const DEFAULT_QUEUE_EVENTS = 1_024;
+const DEFAULT_GRACE_MS = 2_000;
+/** Stream id of {@link Mesh.send}. */
+const PLAIN_STREAM_ID = 0n;
+
+/** A node of the mesh: a socket, a set of peers, streams to them. */
+export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposable {
+  readonly identity: Identity;
+  readonly #node: MeshNode;
+  readonly #keys: StaticKeyPair;
+  readonly #udp: UdpTransport | undefined;
+  readonly #attempts = new Map<number, Pending>();
+  readonly #accepts = new Map<bigint, Pending>();
+  readonly #streams = new Map<Stream, MeshStream>();
+  readonly #consumers = new Set<Consumer>();
+  readonly #views = new WeakMap<object, Peer>();
+  #isStarted = false;
+  #shutdown: Promise<void> | undefined;
+
+  private constructor(
+    node: (mesh: Mesh) => MeshNode,
+    keys: StaticKeyPair,
+    identity: Identity,
+    udp?: UdpTransport,
+  ) {
+    super();
+    this.identity = identity;
+    this.#keys = keys;
+    this.#udp = udp;
+    this.#node = node(this);
+  }
+
+  /** Binds and starts. Rejects with `invalid-argument`, `invalid-length`, `config`, `address-in-use`, `socket`. */
+  static async open(options: MeshOptions, op?: OpOptions): Promise<Mesh> {
+    signalOf(op)?.throwIfAborted();
+    const mesh = await Mesh.create(options);
+    mesh.start();
+    return mesh;
+  }
+
+  /** Binds only: the mesh can connect and accept, and does not answer anybody else until `start`. */
+  static async create(options: MeshOptions): Promise<Mesh> {
+    requireBytes(options.psk, 32, "psk");
+    if (options.noiseKey !== undefined) requireBytes(options.noiseKey, 32, "noiseKey");
+    const { acceptPeers, bind = "0.0.0.0:0" } = options;
+    let udp: UdpTransport | undefined;
+    try {
+      const identity = options.identity ?? Identity.generate();
+      const keys =
+        options.noiseKey === undefined
+          ? staticKeyPairFromIdentity(identity)
+          : StaticKeyPair.fromPrivateKey(options.noiseKey);
+      udp = options.transport === undefined ? await UdpTransport.bind(bind, options.socket) : undefined;
+      const transport = options.transport ?? (udp as UdpTransport);
+      return new Mesh(
+        (mesh) =>
+          new MeshNode({
+            ...coreSettings(options),
+            nodeId: identity.nodeId,
+            psk: options.psk,
+            staticKeyPair: keys,
+            clock: monotonicClock,
+            random: platformRandom,
+            transport,
+            ...(typeof acceptPeers === "function"
+              ? {
+                  acceptPeers: (nodeId: bigint, from: SocketAddress) =>
+                    acceptPeers({ nodeId, address: from.key }),
+                }
+              : {}),
+            onEvent: (event) => mesh.#onEvent(event),
+            onError: (error) => mesh.announce("error", { error }),
+          }),
+        keys,
+        identity,
+        udp,
+      );
+    } catch (error) {
+      await udp?.close();
+      throw toNetError(error);
+    }
+  }
+
+  /** Starts answering nodes that were not asked for. Idempotent. */
+  start(): void {
+    this.#requireRunning();
+    this.#isStarted = true;
+    this.#node.core.start();
+  }
+
+  get nodeId(): bigint {
+    return this.identity.nodeId;
+  }
+
+  /** The Noise public key that others need to connect to this node, 32 bytes. */
+  get noisePublicKey(): Uint8Array {
+    return this.#keys.publicKey.slice();
+  }
+
+  /** The bound address with its real port. */
+  get localAddress(): string {
+    return this.#node.transport.localAddress.key;
+  }
+
+  /** What others need to connect to this node. */
+  get contact(): PeerContact & { readonly address: string } {
+    return { nodeId: this.nodeId, publicKey: this.noisePublicKey, address: this.localAddress };
+  }
+
+  // Peers
+
+  /**
+   * Connects to a node at an address. A started mesh reaches any started node; before `start`, or with
+   * `handshake: "direct"`, a node that awaits this one with `accept`. Rejects with `handshake-timeout` after three
+   * attempts, `handshake-in-flight`, `unknown-host`.
+   */
+  async connect(
+    peer: PeerContact & { readonly address: Address },
+    options: OpOptions & { readonly handshake?: HandshakeMode } = {},
+  ): Promise<Peer> {
+    const mode = options.handshake ?? (this.#isStarted ? "routed" : "direct");
+    return await this.#connect(peer, peer.address, mode, options);
+  }
+
+  /**
+   * Connects to a node through a relay: a peer's node id, or an address. The handshake and everything after travel
+   * through it, sealed between the two ends. The mesh must have been started.
+   */
+  async connectVia(relay: bigint | Address, peer: PeerContact, options: OpOptions = {}): Promise<Peer> {
+    if (!this.#isStarted) throw new InvalidArgumentError("config", "connectVia needs a started mesh");
+    let address: Address;
+    if (typeof relay === "bigint") {
+      requireId(relay, "relay");
+      const session = this.#node.core.peer(relay)?.session;
+      if (session === undefined)
+        throw new TransportError("unknown-peer", `no session with relay ${hex(relay)}`);
+      address = session.path.address.key;
+    } else address = relay;
+    return await this.#connect(peer, address, "routed", options);
+  }
+
+  async #connect(contact: PeerContact, address: Address, mode: HandshakeMode, op: OpOptions): Promise<Peer> {
+    this.#requireRunning();
+    requireId(contact.nodeId, "nodeId");
+    requireBytes(contact.publicKey, 32, "publicKey");
+    const signal = signalOf(op);
+    signal?.throwIfAborted();
+    const via = await resolveAddress(address);
+    this.#requireRunning();
+    let attempt = 0;
+    return await abortable<Peer>(
+      signal,
+      (pending) => {
+        try {
+          attempt = this.#node.core.connect(contact.nodeId, contact.publicKey, via, mode);
+        } catch (error) {
+          pending.reject(toNetError(error));
+          return;
+        }
+        this.#attempts.set(attempt, pending);
+        this.#node.touch();
+      },
+      () => {
+        this.#attempts.delete(attempt);
+        this.#node.core.abandon(attempt);
+      },
+    );
+  }
+
+  /** Awaits the direct handshake of a node that uses `handshake: "direct"` or is not started yet. */
+  async accept(nodeId: bigint, options?: OpOptions): Promise<Peer> {
+    this.#requireRunning();
+    requireId(nodeId, "nodeId");
+    if (this.#accepts.has(nodeId)) {
+      throw new TransportError("handshake-in-flight", "this node is awaited already");
+    }
+    return await abortable<Peer>(
+      signalOf(options),
+      (pending) => {
+        try {
+          this.#node.core.expect(nodeId);
+        } catch (error) {
+          pending.reject(toNetError(error));
+          return;
+        }
+        this.#accepts.set(nodeId, pending);
+      },
+      () => {
+        this.#accepts.delete(nodeId);
+        this.#node.core.unexpect(nodeId);
+      },
+    );
+  }
+
+  /** The peers with a session. */
+  *peers(): IterableIterator<Peer> {
+    for (const peer of this.#node.core.peers) yield this.#view(peer);
+  }
+
+  /** The peer of that node id. */
+  peer(nodeId: bigint): Peer | undefined {
+    requireId(nodeId, "nodeId");
+    const peer = this.#node.core.peer(nodeId);
+    return peer === undefined ? undefined : this.#view(peer);
+  }
+
+  /** Sends packets for that node to an address, as if it had been discovered there. */
+  addRoute(nodeId: bigint, nextHop: string): void {
+    requireId(nodeId, "nodeId");
+    this.#guard(() => this.#node.core.addRoute(nodeId, SocketAddress.parse(nextHop)));
+  }
+
+  /** Removes the route to that node; false when there was none. */
+  removeRoute(nodeId: bigint): boolean {
+    requireId(nodeId, "nodeId");
+    return this.#node.core.removeRoute(nodeId);
+  }
+
+  /** Takes nothing from an address and sends nothing to it. */
+  block(address: string): void {
+    this.#guard(() => this.#node.core.block(SocketAddress.parse(address)));
+  }
+
+  /** Takes `block` back. */
+  unblock(address: string): void {
+    this.#guard(() => this.#node.core.unblock(SocketAddress.parse(address)));
+  }
+
+  // Data
+
+  /**
+   * Sends events once, without repair or flow control, on stream 0; small ones share a packet. Resolves when they were
+   * taken. Rejects with `unknown-peer`, `message-too-large`, `backpressure`.
+   */
+  async send(to: bigint, data: Uint8Array | readonly Uint8Array[], options?: OpOptions): Promise<void> {
+    this.#requireRunning();
+    requireId(to, "to");
+    signalOf(options)?.throwIfAborted();
+    const events = toEvents(data);
+    const accepted = this.#guard(() => this.#node.core.send(to, PLAIN_STREAM_ID, events));
+    this.#node.touch();
+    if (accepted < events.length) {
+      throw new TransportError("backpressure", `only ${accepted} of ${events.length} events were taken`);
+    }
+  }
+
+  /** Opens a stream to a peer. Nothing is sent by it; a live stream of that id comes back as it is. */
+  openStream(peer: bigint, options: StreamOptions): MeshStream {
+    this.#requireRunning();
+    requireId(peer, "peer");
+    requireId(options.streamId, "streamId");
+    const { streamId, ...rest } = options;
+    const { session, stream } = this.#guard(() => this.#node.core.openStream(peer, streamId, rest));
+    this.#node.touch();
+    const known = this.#streams.get(stream);
+    if (known !== undefined) return known;
+    const handle = new MeshStream(this.#node, session, stream, (released) => this.#streams.delete(released));
+    this.#streams.set(stream, handle);
+    return handle;
+  }
+
+  /**
+   * Iterates all events that arrive and match, from any peer and stream. Each consumer has a queue of its own, of
+   * `highWaterMark` events (default 1024); what does not fit is dropped and counted, or ends the loop with `"error"`.
+   */
+  events(
+    options: EventFilter & {
+      readonly signal?: AbortSignal;
+      readonly highWaterMark?: number;
+      readonly overflow?: OverflowPolicy;
+    } = {},
+  ): AsyncIterableIterator<InboundEvent, undefined> & { readonly dropped: number } {
+    this.#requireRunning();
+    const { signal, highWaterMark = DEFAULT_QUEUE_EVENTS, overflow = "drop-newest", ...filter } = options;
+    const queue = new EventQueue<InboundEvent>(highWaterMark, overflow);
+    const consumer = { filter, queue };
+    this.#consumers.add(consumer);
+    const iterator = iterate(queue, signal, () => this.#consumers.delete(consumer));
+    return Object.defineProperty(iterator, "dropped", { get: () => queue.dropped }) as typeof iterator & {
+      readonly dropped: number;
+    };
+  }
+
+  /** Figures of this node. */
+  stats(): MeshStats {
+    let streams = 0;
+    for (const peer of this.#node.core.peers) streams += peer.session?.streams.size ?? 0;
+    return {
+      peers: this.#node.core.peerCount,
+      streams,
+      socket: this.#udp?.stats(),
+      counters: { ...this.#node.counters },
+    };
+  }
+
+  /**
+   * Closes every stream, waiting up to `graceMs` (default 2000) for acknowledgements, then the socket. Loops end, pending
+   * operations reject with `shutdown`. Idempotent.
+   */
+  shutdown(options: { readonly graceMs?: number } = {}): Promise<void> {
+    this.#shutdown ??= this.#close(options.graceMs ?? DEFAULT_GRACE_MS);
+    return this.#shutdown;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.shutdown();
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    const error = new ShutdownError();
+    for (const pending of [...this.#attempts.values(), ...this.#accepts.values()]) pending.reject(error);
+    this.#attempts.clear();
+    this.#accepts.clear();
+    const closing = [...this.#streams.values()].map((stream) => stream.close({ timeoutMs: graceMs }));
+    await Promise.all(closing);
+    await this.#node.close();
+    for (const { queue } of [...this.#consumers]) queue.end();
+    this.#consumers.clear();
+    this.#keys.destroy();
+  }
+
+  // The engine's events
+
+  #onEvent(event: CoreEvent): void {
+    switch (event.type) {
+      case "connected":
+        this.#settle(this.#attempts, event.attempt)?.resolve(this.#view(event.peer));
+        return;
+      case "connect-failed":
+        this.#settle(this.#attempts, event.attempt)?.reject(toNetError(event.error));
+        return;
+      case "accepted":
+        this.#settle(this.#accepts, event.peer.nodeId)?.resolve(this.#view(event.peer));
+        return;
+      case "data":
+        this.#onData(event);
+        return;
+      case "stream-opened":
+        this.announce("stream", {
+          peer: this.#view(event.session.peer),
+          streamId: event.stream.id,
+          reliability: event.stream.options.reliable ? "reliable" : "fire-and-forget",
+        });
+        return;
+      case "stream-writable":
+        this.#streams.get(event.stream)?.onWritable();
+        return;
+      case "stream-drained":
+        this.#streams.get(event.stream)?.onDrained();
+        return;
+      case "stream-ended":
+        this.#streams.get(event.stream)?.onEnded();
+        return;
+      case "stream-failed":
+        this.#streams.get(event.stream)?.onFailed(toNetError(event.error));
+        return;
+      default:
+        this.announce(event.type, { peer: this.#view(event.peer) });
+    }
+  }
+
+  #onData({ session, stream, packet }: Extract<CoreEvent, { type: "data" }>): void {
+    const handle = this.#streams.get(stream);
+    if (handle === undefined && this.#consumers.size === 0) return;
+    const receivedAtMs = monotonicClock.now();
+    const { events, sequence, wireBytes, subprotocolId, channelHash, originHash } = packet;
+    const last = events.length - 1;
+    for (let index = 0; index <= last; index++) {
+      const event: InboundEvent = {
+        peer: session.peer.nodeId,
+        streamId: stream.id,
+        sequence,
+        index,
+        subprotocolId,
+        channelHash,
+        originHash,
+        data: events[index] as Uint8Array,
+        receivedAtMs,
+      };
+      handle?.onData(event, index === last ? wireBytes : 0);
+      for (const { filter, queue } of this.#consumers) if (matches(filter, event)) queue.push(event);
+    }
+  }
+
+  #settle<K>(map: Map<K, Pending>, key: K): Pending | undefined {
+    const pending = map.get(key);
+    map.delete(key);
+    return pending;
+  }
+
+  #view(peer: ConstructorParameters<typeof Peer>[1]): Peer {
+    let view = this.#views.get(peer);
+    if (view === undefined) {
+      view = new Peer(this.#node, peer);
+      this.#views.set(peer, view);
+    }
+    return view;
+  }
+
+  #requireRunning(): void {
+    if (this.#shutdown !== undefined) throw new ShutdownError();
+  }
+
+  #guard<T>(call: () => T): T {
+    this.#requireRunning();
+    try {
+      return call();
+    } catch (error) {
+      throw toNetError(error);
+    }
+  }
+}
+
+/** The options that the engine takes as they are. */
+function coreSettings(options: MeshOptions) {
+  const { relay, heartbeatMs, sessionTimeoutMs, handshakeTimeoutMs, maxStreams, maxPeers } = options;
+  const { auditRelay, datagramBytes, receiveBufferBytes } = options;
+  const given = {
+    relay,
+    auditRelay,
+    heartbeatMs,
+    sessionTimeoutMs,
+    handshakeTimeoutMs,
+    maxStreams,
+    maxPeers,
+    datagramBytes,
+    receiveBufferBytes,
+  };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as {
+    [K in keyof typeof given]?: NonNullable<(typeof given)[K]>;
+  };
+}
+
+function matches(filter: EventFilter, event: InboundEvent): boolean {
+  return (
+    (filter.peer === undefined || filter.peer === event.peer) &&
+    (filter.streamId === undefined || filter.streamId === event.streamId) &&
+    (filter.channelHash === undefined || filter.channelHash === event.channelHash)
+  );
+}
+
+/** The socket address of an address, its host name looked up. Throws `invalid-address`, `unknown-host`. */
+async function resolveAddress(address: Address): Promise<SocketAddress> {
+  try {
+    const { host, port } = typeof address === "string" ? splitAddress(address) : address;
+    if (isIP(host) !== 0 || host.includes(":")) return SocketAddress.parse({ host, port });
+    let found: { address: string };
+    try {
+      found = await lookup(host);
+    } catch (cause) {
+      throw new TransportError("unknown-host", `${host} has no address`, { cause });
+    }
+    return SocketAddress.parse({ host: found.address, port });
+  } catch (error) {
+    throw toNetError(error);
+  }
+}
+
+function splitAddress(address: string): { host: string; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(address);
+  if (match === null) {
+    throw new InvalidArgumentError("invalid-address", `${JSON.stringify(address)} is not "host:port"`);
+  }
+  return { host: (match[1] ?? match[2]) as string, port: Number(match[3]) };
+}
+
+function hex(id: bigint): string {
+  return id.toString(16).padStart(16, "0");
+}

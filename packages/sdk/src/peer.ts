@@ -1,0 +1,59 @@
+import { type Peer as EnginePeer, MeshError, type MeshNode } from "@netmesh/mesh";
+
+/** How packets reach a peer: straight to its address, or over a relay. */
+export type Path = "direct" | "relayed";
+
+/** A live view of another node. */
+export class Peer {
+  /** The id it claims; see {@link verified}. */
+  readonly nodeId: bigint;
+  readonly #node: MeshNode;
+  readonly #peer: EnginePeer;
+
+  /** Use `Mesh.connect` and its kin. */
+  constructor(node: MeshNode, peer: EnginePeer) {
+    this.nodeId = peer.nodeId;
+    this.#node = node;
+    this.#peer = peer;
+  }
+
+  /** Whether there is a session, and something authenticated was heard within the session time-out. */
+  get connected(): boolean {
+    const { session } = this.#peer;
+    return this.#node.core.peer(this.nodeId) === this.#peer && session !== undefined && !session.isSilent;
+  }
+
+  /** Where packets go: the peer's own address, or the relay's. */
+  get address(): string {
+    return this.#session.path.address.key;
+  }
+
+  /** Whether packets travel over a relay. */
+  get path(): Path {
+    return this.#session.path.routed ? "relayed" : "direct";
+  }
+
+  /** The peer's Noise public key (32 bytes), known to the side that connected. */
+  get publicKey(): Uint8Array | undefined {
+    return this.#peer.publicKey?.slice();
+  }
+
+  /**
+   * Whether the node id was proven by a signature. The handshake does not prove it, and signed announcements are not
+   * exchanged yet: always false.
+   */
+  get verified(): boolean {
+    return false;
+  }
+
+  /** Round trip of the handshake in milliseconds, once known. */
+  get roundTripMs(): number | undefined {
+    return this.#session.roundTripMs;
+  }
+
+  get #session() {
+    const { session } = this.#peer;
+    if (session === undefined) throw new MeshError("unknown-peer", "the session has ended");
+    return session;
+  }
+}
