@@ -5,21 +5,23 @@
 
 // The shell
 export { type Clock, monotonicClock } from "./clock.ts";
-export { MeshError, type MeshErrorCode } from "./errors.ts";
-export { MeshNode, type NodeOptions, platformScheduler, type Scheduler } from "./node.ts";
-export type { Transport, TransportListener } from "./transport.ts";
-
 // The core
 export { type CoreConfig, type CoreOptions, type RelayPolicy, SAFE_DATAGRAM_BYTES } from "./core/config.ts";
 export { Counters } from "./core/counters.ts";
 export type { CoreEvent, InboundPacket } from "./core/events.ts";
 export { type CoreSink, MeshCore } from "./core/mesh-core.ts";
+export { MeshError, type MeshErrorCode } from "./errors.ts";
 export type { HandshakeMode } from "./handshake/initiation.ts";
-
+export { MeshNode, type NodeOptions, platformScheduler, type Scheduler } from "./node.ts";
 // Peers and sessions
 export { Peer } from "./session/peer.ts";
-export { type ClosedStream, type Path, Session, type SessionInit, type SessionRole } from "./session/session.ts";
-
+export {
+  type ClosedStream,
+  type Path,
+  Session,
+  type SessionInit,
+  type SessionRole,
+} from "./session/session.ts";
 // Streams
 export type { CongestionControl } from "./stream/congestion/congestion-control.ts";
 export { ReceiveVerdict, ReceiveWindow } from "./stream/receive-window.ts";
@@ -34,3 +36,4 @@ export {
   resolveStreamOptions,
   type StreamOptions,
 } from "./stream/stream-options.ts";
+export type { Transport, TransportListener } from "./transport.ts";

@@ -1,8 +1,8 @@
 import type { DatagramBatch } from "@netmesh/wire";
+import type { CoreOptions } from "./core/config.ts";
 import type { Counters } from "./core/counters.ts";
 import type { CoreEvent } from "./core/events.ts";
 import { type CoreSink, MeshCore } from "./core/mesh-core.ts";
-import type { CoreOptions } from "./core/config.ts";
 import type { Transport } from "./transport.ts";
 
 /** Timers of the platform or of a simulation. */

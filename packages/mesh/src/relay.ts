@@ -1,6 +1,5 @@
-import { forwardInPlace, RoutingHeader } from "@netmesh/wire";
+import { forwardInPlace, ROUTING_HEADER_SIZE, RoutingHeader, type SocketAddress } from "@netmesh/wire";
 import type { CoreState } from "./core/state.ts";
-import type { SocketAddress } from "@netmesh/wire";
 
 /**
  * Passes routed packets of others on: look the destination up, rewrite 18 bytes, send. Nothing is opened and nothing
@@ -39,9 +38,19 @@ export class Relay {
       counters.blockedDestination++;
       return;
     }
+    if (config.auditRelay) this.#audit(bytes);
     forwardInPlace(bytes, 0);
     outbox.pushBorrowed(bytes, nextHop);
     counters.forwarded++;
     counters.bytesForwarded += bytes.length;
+  }
+
+  #audit(bytes: Uint8Array): void {
+    const { counters, sessions } = this.#state;
+    counters.relayAudited++;
+    for (const session of sessions) {
+      const copy = bytes.slice(ROUTING_HEADER_SIZE);
+      if (session.opener.openPacket(copy, 0, copy.length) >= 0) counters.relayOpened++;
+    }
   }
 }

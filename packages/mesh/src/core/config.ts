@@ -38,6 +38,11 @@ export interface CoreOptions {
   readonly receiveBufferBytes?: number;
   /** Whose packets are forwarded; default `"peers"`. */
   readonly relay?: RelayPolicy;
+  /**
+   * Tries every key of this node on a copy of every packet that it forwards, and counts which open: evidence that none
+   * does. Costs one decryption per session and packet; default false.
+   */
+  readonly auditRelay?: boolean;
   /** Size of the datagrams sent to an address; default 8192 on loopback, 1200 elsewhere. */
   readonly datagramBytes?: number | ((address: SocketAddress) => number);
   /** Which unknown nodes may connect; default all that hold the PSK. */
@@ -65,7 +70,10 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
   }
   if (options.psk.length !== 32) throw new MeshError("config", "psk must have 32 bytes", 32);
   const { datagramBytes } = options;
-  if (typeof datagramBytes === "number" && !inRange(datagramBytes, SMALLEST_DATAGRAM_BYTES, MAX_PACKET_SIZE)) {
+  if (
+    typeof datagramBytes === "number" &&
+    !inRange(datagramBytes, SMALLEST_DATAGRAM_BYTES, MAX_PACKET_SIZE)
+  ) {
     throw new MeshError("config", "datagramBytes must be an integer from 256 to 8192", MAX_PACKET_SIZE);
   }
   return {
@@ -85,6 +93,7 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
     ),
     receiveBufferBytes: count("receiveBufferBytes", options.receiveBufferBytes ?? 4 * 2 ** 20, 2 ** 32),
     relay: options.relay ?? "peers",
+    auditRelay: options.auditRelay ?? false,
     datagramBytes:
       typeof datagramBytes === "function"
         ? datagramBytes
@@ -106,6 +115,7 @@ function duration(name: string, value: number, min: number): number {
 }
 
 function count(name: string, value: number, max: number): number {
-  if (!inRange(value, 1, max)) throw new MeshError("config", `${name} must be an integer from 1 to ${max}`, max);
+  if (!inRange(value, 1, max))
+    throw new MeshError("config", `${name} must be an integer from 1 to ${max}`, max);
   return value;
 }

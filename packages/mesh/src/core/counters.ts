@@ -10,6 +10,9 @@ export class Counters {
   /** Datagrams passed on for others, and their bytes. */
   forwarded = 0;
   bytesForwarded = 0;
+  /** Forwarded packets that were tried with every key this node holds, and those that one of them opened. */
+  relayAudited = 0;
+  relayOpened = 0;
   /** Packets opened with one of this node's own session keys. */
   opened = 0;
 

@@ -24,7 +24,12 @@ export type CoreEvent =
   /** The peer's first packet has created a stream that nobody has opened here. */
   | { readonly type: "stream-opened"; readonly session: Session; readonly stream: Stream }
   /** Events have arrived. */
-  | { readonly type: "data"; readonly session: Session; readonly stream: Stream; readonly packet: InboundPacket }
+  | {
+      readonly type: "data";
+      readonly session: Session;
+      readonly stream: Stream;
+      readonly packet: InboundPacket;
+    }
   /** A writer that was refused can go on. */
   | { readonly type: "stream-writable"; readonly session: Session; readonly stream: Stream }
   /** Everything written has been acknowledged. */

@@ -3,6 +3,7 @@ import {
   type DatagramBatch,
   DatagramKind,
   EVENT_LENGTH_PREFIX,
+  EventFrameReader,
   HEADER_SIZE,
   HeaderVerdict,
   isValidLength,
@@ -15,7 +16,6 @@ import {
   Subprotocol,
   TAG_SIZE,
   validateHeader,
-  EventFrameReader,
 } from "@netmesh/wire";
 import { MeshError } from "../errors.ts";
 import { Handshaker } from "../handshake/handshaker.ts";
@@ -133,7 +133,11 @@ export class MeshCore {
       const stuck = !this.#flushOutbox(sink);
       const { events } = state;
       if (events.length === 0) {
-        if (stuck || (state.sendTurns.length === 0 && state.grantTurns.length === 0 && state.outbox.batch.count === 0)) break;
+        if (
+          stuck ||
+          (state.sendTurns.length === 0 && state.grantTurns.length === 0 && state.outbox.batch.count === 0)
+        )
+          break;
         continue;
       }
       const batch = events.splice(0);

@@ -1,5 +1,12 @@
 import { writeHandshakePacket } from "@netmesh/pool";
-import { HANDSHAKE_TTL, HEADER_SIZE, high32, low32, ROUTING_HEADER_SIZE, writeRoutingHeader } from "@netmesh/wire";
+import {
+  HANDSHAKE_TTL,
+  HEADER_SIZE,
+  high32,
+  low32,
+  ROUTING_HEADER_SIZE,
+  writeRoutingHeader,
+} from "@netmesh/wire";
 
 /** Where a routed handshake message comes from and goes to. */
 export interface HandshakeRoute {

@@ -3,8 +3,8 @@ import {
   handshakePrologue,
   NOISE_OVERHEAD,
   NoiseInitiator,
-  type NoiseResult,
   NoiseResponder,
+  type NoiseResult,
 } from "@netmesh/crypto";
 import {
   decodeHandshakePayload,
@@ -69,7 +69,9 @@ export class Handshaker {
     const busy = mode === "direct" ? this.#direct.has(via.key) : this.#routed.has(low32(nodeId));
     if (busy) throw new MeshError("handshake-in-flight", "a handshake with this peer is in flight already");
     const attempt = this.#nextAttempt++;
-    const initiation = new Initiation({ attempt, nodeId, publicKey, via, mode }, (due) => this.#onDeadline(due));
+    const initiation = new Initiation({ attempt, nodeId, publicKey, via, mode }, (due) =>
+      this.#onDeadline(due),
+    );
     if (mode === "direct") this.#direct.set(via.key, initiation);
     else this.#routed.set(low32(nodeId), initiation);
     this.#begin(initiation);
@@ -191,14 +193,21 @@ export class Handshaker {
       counters.handshakePaced++;
       return;
     }
-    if (pending !== undefined && this.#tryMessage2(pending, message, { address: from, routed: false })) return;
+    if (pending !== undefined && this.#tryMessage2(pending, message, { address: from, routed: false }))
+      return;
     if (this.#repeat(message)) return;
     for (const nodeId of this.#expected) {
       const responder = this.#readMessage1(message, nodeId);
       if (responder === undefined) continue;
       this.#expected.delete(nodeId);
       const { features } = decodeHandshakePayload(responder.payload);
-      const peer = this.#answer(responder.noise, nodeId, features, { address: from, routed: false }, undefined);
+      const peer = this.#answer(
+        responder.noise,
+        nodeId,
+        features,
+        { address: from, routed: false },
+        undefined,
+      );
       if (peer !== undefined) this.#state.emit({ type: "accepted", peer });
       return;
     }

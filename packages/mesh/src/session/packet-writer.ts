@@ -1,4 +1,4 @@
-import { PACKET_OFFSET, packetFields, type PacketFields, type PacketSlot } from "@netmesh/pool";
+import { PACKET_OFFSET, type PacketFields, type PacketSlot, packetFields } from "@netmesh/pool";
 import {
   CONTROL_STREAM_ID,
   DATA_TTL,

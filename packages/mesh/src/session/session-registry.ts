@@ -237,7 +237,10 @@ export class SessionRegistry {
 
   #fallSilent(session: Session): void {
     session.isSilent = true;
-    this.#endStreams(session, new MeshError("peer-lost", "nothing was heard of the peer for the session time-out"));
+    this.#endStreams(
+      session,
+      new MeshError("peer-lost", "nothing was heard of the peer for the session time-out"),
+    );
     this.#state.emit({ type: "peer-lost", peer: session.peer });
   }
 

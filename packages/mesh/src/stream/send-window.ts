@@ -116,7 +116,8 @@ export class SendWindow {
   reportMissing(sequence: number, nowMs: number): SentPacket | undefined {
     const packet = this.get(sequence);
     if (packet === undefined) return undefined;
-    const patience = (this.roundTrip.smoothedMs ?? this.roundTrip.baseTimeoutMs) * (packet.retries === 0 ? 0.5 : 1);
+    const patience =
+      (this.roundTrip.smoothedMs ?? this.roundTrip.baseTimeoutMs) * (packet.retries === 0 ? 0.5 : 1);
     if (nowMs - packet.sentAtMs < patience) return undefined;
     if (sequence >= this.#recoverUntil) {
       this.congestion.lossDetected();

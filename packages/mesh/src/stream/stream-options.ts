@@ -33,7 +33,11 @@ export function resolveStreamOptions(options: StreamOptions): ResolvedStreamOpti
   }
   const windowBytes = options.windowBytes ?? DEFAULT_WINDOW_BYTES;
   if (!Number.isInteger(windowBytes) || windowBytes < 0 || windowBytes > MAX_WINDOW_BYTES) {
-    throw new MeshError("invalid-argument", "windowBytes must be an integer from 0 to 2^32 - 1", MAX_WINDOW_BYTES);
+    throw new MeshError(
+      "invalid-argument",
+      "windowBytes must be an integer from 0 to 2^32 - 1",
+      MAX_WINDOW_BYTES,
+    );
   }
   const reliable = reliability === "reliable";
   const ordered = options.ordered ?? reliable;

@@ -2,9 +2,9 @@ import {
   decodeStreamNack,
   decodeStreamReset,
   decodeStreamWindow,
+  EventFrameReader,
   encodeStreamNack,
   encodeStreamWindow,
-  EventFrameReader,
   HEADER_SIZE,
   type NetHeader,
   PACKET_OVERHEAD,
@@ -66,7 +66,13 @@ export class StreamReceiver {
   }
 
   /** Takes an authenticated event packet whose plain text lies in place. */
-  onPacket(session: Session, header: NetHeader, bytes: Uint8Array, offset: number, payloadLength: number): void {
+  onPacket(
+    session: Session,
+    header: NetHeader,
+    bytes: Uint8Array,
+    offset: number,
+    payloadLength: number,
+  ): void {
     const { counters } = this.#state;
     const stream = this.#streamFor(session, header);
     if (stream === undefined) return;
@@ -77,7 +83,8 @@ export class StreamReceiver {
 
     if (!stream.isReliable) {
       const events = this.#readEvents(header, bytes, offset, payloadLength);
-      if (sequence >= stream.receive.next) stream.receive.next = Math.min(sequence + 1, Number.MAX_SAFE_INTEGER);
+      if (sequence >= stream.receive.next)
+        stream.receive.next = Math.min(sequence + 1, Number.MAX_SAFE_INTEGER);
       this.#account(session, stream, wireBytes);
       this.#oweGrant(session, stream, false);
       this.#deliver(session, stream, this.#packet(header, sequence, events, 0));
@@ -125,9 +132,7 @@ export class StreamReceiver {
   #isFull(session: Session, stream: Stream, sequence: number, wireBytes: number): boolean {
     const limit = this.#state.config.receiveBufferBytes;
     if (stream.unreadBytes > limit || session.bufferedBytes > SESSION_BUFFER_BYTES) return true;
-    return (
-      sequence !== stream.receive.next && stream.unreadBytes + stream.heldBytes + wireBytes > limit
-    );
+    return sequence !== stream.receive.next && stream.unreadBytes + stream.heldBytes + wireBytes > limit;
   }
 
   /** The stream of the packet, made when there is none yet; undefined when there may not be more. */
@@ -227,7 +232,12 @@ export class StreamReceiver {
     session.bufferedBytes += wireBytes;
   }
 
-  #packet(header: NetHeader, sequence: number, events: readonly Uint8Array[], wireBytes: number): InboundPacket {
+  #packet(
+    header: NetHeader,
+    sequence: number,
+    events: readonly Uint8Array[],
+    wireBytes: number,
+  ): InboundPacket {
     return {
       sequence,
       events,

@@ -1,6 +1,6 @@
 import {
-  encodeStreamReset,
   EVENT_LENGTH_PREFIX,
+  encodeStreamReset,
   MAX_EVENTS_PER_PACKET,
   PACKET_OVERHEAD,
   PacketFlags,
@@ -234,7 +234,11 @@ export class StreamSender {
     if (due === "gave-up") {
       this.#state.counters.retransmitGiveUp++;
       this.sendReset(session, stream.id);
-      this.#fail(session, stream, new MeshError("repair-timeout", "the peer no longer acknowledges the stream"));
+      this.#fail(
+        session,
+        stream,
+        new MeshError("repair-timeout", "the peer no longer acknowledges the stream"),
+      );
       return Number.POSITIVE_INFINITY;
     }
     if (due !== undefined) {

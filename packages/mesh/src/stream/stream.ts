@@ -1,5 +1,5 @@
-import { EVENT_LENGTH_PREFIX, high32, low32, PACKET_OVERHEAD } from "@netmesh/wire";
 import { type PacketFields, packetFields } from "@netmesh/pool";
+import { EVENT_LENGTH_PREFIX, high32, low32, PACKET_OVERHEAD } from "@netmesh/wire";
 import type { InboundPacket } from "../core/events.ts";
 import type { MeshError } from "../errors.ts";
 import { ReceiveWindow } from "./receive-window.ts";

@@ -80,7 +80,8 @@ export class MemoryNetwork {
   /** A transport at a new address, or at the given one. Throws when the address is taken. */
   bind(address?: SocketAddress): MemoryTransport {
     const host = this.#nextHost++;
-    const at = address ?? SocketAddress.parse(`10.${(host >> 16) & 255}.${(host >> 8) & 255}.${host & 255}:7000`);
+    const at =
+      address ?? SocketAddress.parse(`10.${(host >> 16) & 255}.${(host >> 8) & 255}.${host & 255}:7000`);
     if (this.#transports.has(at.key)) throw new Error(`${at.key} is taken`);
     const transport = new MemoryTransport(at, this);
     this.#transports.set(at.key, transport);
@@ -204,7 +205,11 @@ export class MemoryTransport implements Transport {
 
   send(batch: DatagramBatch): number {
     for (let i = 0; i < batch.count; i++) {
-      this.#network.inject(batch.bytes[i] as Uint8Array, this.localAddress, batch.addresses[i] as SocketAddress);
+      this.#network.inject(
+        batch.bytes[i] as Uint8Array,
+        this.localAddress,
+        batch.addresses[i] as SocketAddress,
+      );
     }
     return batch.count;
   }

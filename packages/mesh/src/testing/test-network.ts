@@ -1,6 +1,6 @@
 import { Identity, type StaticKeyPair, staticKeyPairFromIdentity } from "@netmesh/crypto";
-import type { CoreEvent } from "../core/events.ts";
 import type { CoreOptions } from "../core/config.ts";
+import type { CoreEvent } from "../core/events.ts";
 import { MeshNode } from "../node.ts";
 import { type LinkConditions, MemoryNetwork, type MemoryTransport } from "./memory-network.ts";
 import { SeededRandom } from "./seeded-random.ts";
@@ -110,7 +110,11 @@ export class TestNetwork {
   constructor(options: TestNetworkOptions = {}) {
     this.#options = options;
     this.random = new SeededRandom(options.seed ?? 1);
-    this.net = new MemoryNetwork(this.clock, new SeededRandom((options.seed ?? 1) ^ 0x5eed), options.conditions);
+    this.net = new MemoryNetwork(
+      this.clock,
+      new SeededRandom((options.seed ?? 1) ^ 0x5eed),
+      options.conditions,
+    );
     this.psk = this.random.bytes(32);
   }
 

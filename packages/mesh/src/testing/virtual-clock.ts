@@ -21,7 +21,12 @@ export class VirtualClock implements Clock, Scheduler {
   }
 
   after(delayMs: number, callback: () => void): unknown {
-    const task = { atMs: this.#nowMs + Math.max(0, delayMs), order: this.#order++, run: callback, cancelled: false };
+    const task = {
+      atMs: this.#nowMs + Math.max(0, delayMs),
+      order: this.#order++,
+      run: callback,
+      cancelled: false,
+    };
     this.#push(task);
     return task;
   }

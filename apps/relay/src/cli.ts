@@ -1,0 +1,34 @@
+#!/usr/bin/env node
+import { readFileSync } from "node:fs";
+import { NetError } from "@netmesh/sdk";
+import { startRelay } from "./relay.ts";
+import { JsonReporter, TerminalReporter } from "./reporter.ts";
+import { KeyError, readSettings, USAGE, UsageError } from "./settings.ts";
+
+const { stdout, stderr } = process;
+
+async function main(): Promise<void> {
+  const settings = readSettings(process.argv.slice(2), process.env, stdout.isTTY === true);
+  if (settings === "help") {
+    stdout.write(USAGE);
+    return;
+  }
+  if (settings === "version") {
+    const manifest = readFileSync(new URL("../package.json", import.meta.url), "utf8");
+    stdout.write(`${(JSON.parse(manifest) as { version: string }).version}\n`);
+    return;
+  }
+  const reporter = settings.json ? new JsonReporter(stdout) : new TerminalReporter(stdout);
+  const relay = await startRelay(settings, reporter);
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => void relay.stop(signal));
+  }
+}
+
+try {
+  await main();
+} catch (error) {
+  const isExpected = error instanceof UsageError || error instanceof KeyError || error instanceof NetError;
+  stderr.write(`netmesh-relay: ${isExpected ? error.message : String((error as Error).stack)}\n`);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+}
