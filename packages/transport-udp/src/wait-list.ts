@@ -7,11 +7,6 @@ interface Waiter<T> {
 export class WaitList<T> {
   readonly #waiters: Set<Waiter<T>> = new Set();
 
-  /** Calls waiting now. */
-  get size(): number {
-    return this.#waiters.size;
-  }
-
   /** Waits for a turn; rejects with the signal's reason when it is aborted. */
   wait(signal?: AbortSignal): Promise<T> {
     return new Promise<T>((resolve, reject) => {

@@ -148,7 +148,7 @@ export {
   type RoutingHeaderFields,
   writeRoutingHeader,
 } from "./routing-header.ts";
-// Addresses and batches
+// Addresses and batches of datagrams
 export {
   AddressBook,
   DEFAULT_ADDRESS_BOOK_CAPACITY,
