@@ -84,7 +84,7 @@ class PlatformCurve implements Curve {
       const privateKey = randomBytes(X25519_KEY_SIZE, random);
       return { publicKey: this.publicKey(privateKey), privateKey };
     }
-    // Without the import of a private key this is ten times faster.
+    // Without the import of a private key, which is the slow part.
     const pair = this.#node.generateKeyPairSync("x25519");
     const privateKey = rawKey(pair.privateKey, "pkcs8");
     this.#privateKeys.set(privateKey, pair.privateKey);
@@ -116,7 +116,7 @@ class PlatformCurve implements Curve {
   }
 }
 
-/** X25519 of the runtime (OpenSSL under Node), or undefined where there is none. About ten times faster than noble's. */
+/** X25519 of the runtime (OpenSSL under Node), or undefined where there is none. Several times faster than noble's. */
 export const platformCurve: Curve | undefined =
   platformCrypto === undefined ? undefined : new PlatformCurve(platformCrypto);
 
