@@ -1,0 +1,103 @@
+import {
+  ADDRESS_BLOCK_SIZE,
+  type AddressBlock,
+  readAddressBlock,
+  writeAddressBlock,
+} from "./address-block.ts";
+import { readU32Be, readU64Be, writeU32Be, writeU64Be } from "./big-endian.ts";
+import { assertU32 } from "./integer-range.ts";
+import { assertU64 } from "./u64.ts";
+
+/** Asks a common peer to introduce us to `target` (§9.5). */
+export interface PunchRequest {
+  readonly type: "punch-request";
+  readonly target: bigint;
+  /** The requester's own reflexive address. */
+  readonly reflex: AddressBlock;
+}
+
+/** Tells a side whom to punch, where and when (§9.5). */
+export interface PunchIntroduce {
+  readonly type: "punch-introduce";
+  readonly peer: bigint;
+  readonly reflex: AddressBlock;
+  /** Milliseconds since the Unix epoch. */
+  readonly fireAtMs: bigint;
+}
+
+/** Confirms that a punched datagram arrived (§9.5). */
+export interface PunchAck {
+  readonly type: "punch-ack";
+  readonly from: bigint;
+  readonly to: bigint;
+  readonly punchId: number;
+}
+
+/** One event of subprotocol `0x0D01`; its integers are big-endian (§9.5). */
+export type RendezvousMessage = PunchRequest | PunchIntroduce | PunchAck;
+
+const REQUEST = 1;
+const INTRODUCE = 2;
+const ACK = 3;
+
+const REFLEX_OFFSET = 9;
+const FIRE_AT_OFFSET: number = REFLEX_OFFSET + ADDRESS_BLOCK_SIZE;
+const REQUEST_SIZE: number = FIRE_AT_OFFSET;
+const INTRODUCE_SIZE: number = FIRE_AT_OFFSET + 8;
+const ACK_SIZE = 21;
+
+/**
+ * Encodes a rendezvous message into 28, 36 or 21 new bytes (§9.5).
+ * @throws {WireError} `invalid-argument` when a field is out of range or the address block inconsistent.
+ */
+export function encodeRendezvous(message: RendezvousMessage): Uint8Array {
+  switch (message.type) {
+    case "punch-request": {
+      assertU64(message.target, "target");
+      const bytes = new Uint8Array(REQUEST_SIZE);
+      bytes[0] = REQUEST;
+      writeU64Be(bytes, 1, message.target);
+      writeAddressBlock(bytes, REFLEX_OFFSET, message.reflex);
+      return bytes;
+    }
+    case "punch-introduce": {
+      assertU64(message.peer, "peer");
+      assertU64(message.fireAtMs, "fireAtMs");
+      const bytes = new Uint8Array(INTRODUCE_SIZE);
+      bytes[0] = INTRODUCE;
+      writeU64Be(bytes, 1, message.peer);
+      writeAddressBlock(bytes, REFLEX_OFFSET, message.reflex);
+      writeU64Be(bytes, FIRE_AT_OFFSET, message.fireAtMs);
+      return bytes;
+    }
+    case "punch-ack": {
+      assertU64(message.from, "from");
+      assertU64(message.to, "to");
+      assertU32(message.punchId, "punchId");
+      const bytes = new Uint8Array(ACK_SIZE);
+      bytes[0] = ACK;
+      writeU64Be(bytes, 1, message.from);
+      writeU64Be(bytes, 9, message.to);
+      writeU32Be(bytes, 17, message.punchId);
+      return bytes;
+    }
+  }
+}
+
+/** Decodes a rendezvous message; `undefined` unless it has the exact length of a known kind (§9.5). */
+export function decodeRendezvous(bytes: Uint8Array): RendezvousMessage | undefined {
+  const kind = bytes[0];
+  const { length } = bytes;
+  if (kind === ACK && length === ACK_SIZE) {
+    const from = readU64Be(bytes, 1);
+    return { type: "punch-ack", from, to: readU64Be(bytes, 9), punchId: readU32Be(bytes, 17) };
+  }
+  const isRequest = kind === REQUEST && length === REQUEST_SIZE;
+  const isIntroduce = kind === INTRODUCE && length === INTRODUCE_SIZE;
+  if (!isRequest && !isIntroduce) return undefined;
+  const reflex = readAddressBlock(bytes, REFLEX_OFFSET);
+  if (reflex === undefined) return undefined;
+  const id = readU64Be(bytes, 1);
+  if (isRequest) return { type: "punch-request", target: id, reflex };
+  return { type: "punch-introduce", peer: id, reflex, fireAtMs: readU64Be(bytes, FIRE_AT_OFFSET) };
+}
