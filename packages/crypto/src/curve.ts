@@ -21,7 +21,9 @@ export interface X25519KeyPair {
   readonly privateKey: Uint8Array;
 }
 
-/** An implementation of X25519 (RFC 7748). All implementations give the same bytes and refuse the same input. */
+/**
+ * An implementation of X25519 (RFC 7748). All implementations give the same bytes and refuse the same input.
+ */
 export interface Curve {
   /** How the implementation shows up in benchmarks and tests. */
   readonly name: string;
@@ -30,8 +32,8 @@ export interface Curve {
   /** The public key of a private key. Throws `invalid-length`. */
   publicKey(privateKey: Uint8Array): Uint8Array;
   /**
-   * The shared secret, 32 fresh bytes. Throws `invalid-length`; throws `invalid-key` when the secret would be all zero
-   * (a public key of small order, RFC 7748 §6.1).
+   * The shared secret, 32 fresh bytes. Throws `invalid-length`; throws `invalid-key` when the secret would be
+   * all zero (a public key of small order, RFC 7748 §6.1).
    */
   sharedSecret(privateKey: Uint8Array, publicKey: Uint8Array): Uint8Array;
   /** Drops anything kept for this private key array. Call before wiping it. */
@@ -84,7 +86,7 @@ class PlatformCurve implements Curve {
       const privateKey = randomBytes(X25519_KEY_SIZE, random);
       return { publicKey: this.publicKey(privateKey), privateKey };
     }
-    // Without the import of a private key this is ten times faster.
+    // Without the import of a private key, which is the slow part.
     const pair = this.#node.generateKeyPairSync("x25519");
     const privateKey = rawKey(pair.privateKey, "pkcs8");
     this.#privateKeys.set(privateKey, pair.privateKey);
@@ -116,7 +118,10 @@ class PlatformCurve implements Curve {
   }
 }
 
-/** X25519 of the runtime (OpenSSL under Node), or undefined where there is none. About ten times faster than noble's. */
+/**
+ * X25519 of the runtime (OpenSSL under Node), or undefined where there is none. Several times faster than
+ * noble's.
+ */
 export const platformCurve: Curve | undefined =
   platformCrypto === undefined ? undefined : new PlatformCurve(platformCrypto);
 

@@ -51,7 +51,9 @@ export class CryptoError extends Error {
   }
 }
 
-/** A handshake step failed: code `handshake-failed`. After a failed read the handshake state is still usable. */
+/**
+ * A handshake step failed: code `handshake-failed`. After a failed read the handshake state is still usable.
+ */
 export class HandshakeError extends CryptoError {
   override readonly name: string = "HandshakeError";
 

@@ -7,7 +7,9 @@ export function bytesToHex(bytes: Uint8Array): string {
   return hex;
 }
 
-/** The bytes that `hex` (either case, no prefix, no blanks) spells. Throws `invalid-key` for anything else. */
+/**
+ * The bytes that `hex` (either case, no prefix, no blanks) spells. Throws `invalid-key` for anything else.
+ */
 export function hexToBytes(hex: string): Uint8Array {
   if (hex.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(hex)) {
     throw new CryptoError("invalid-key", "not a string of hex digit pairs");

@@ -20,14 +20,17 @@ function idOf(label: string, entityId: Uint8Array): bigint {
   return readU64(keyedBlake2s(label, entityId), 0);
 }
 
-/** Whether other nodes can see a node of this id: 0 means "unknown", and ids ending in 0x4E45 are mistaken for packets. */
+/**
+ * Whether other nodes can see a node of this id: 0 means "unknown", and ids ending in 0x4E45 are mistaken for
+ * packets.
+ */
 export function isUsableNodeId(nodeId: bigint): boolean {
   return nodeId !== 0n && (nodeId & 0xffffn) !== PACKET_MAGIC;
 }
 
 /**
- * An Ed25519 identity (spec crypto.md §7): the entity id is the public key, all other ids follow from it. It may be
- * public-only, without the secret seed; `zeroize` makes it so.
+ * An Ed25519 identity (spec crypto.md §7): the entity id is the public key, all other ids follow from it. It
+ * may be public-only, without the secret seed; `zeroize` makes it so.
  */
 export class Identity extends Redacted {
   /** Public key, 32 bytes; handed out as copies. */
@@ -75,7 +78,9 @@ export class Identity extends Redacted {
     return new Identity(entityId.slice(), undefined, signatures);
   }
 
-  /** Whether `signature` (64 bytes) of `message` was made by the owner of `entityId`. Strict; never throws. */
+  /**
+   * Whether `signature` (64 bytes) of `message` was made by the owner of `entityId`. Strict; never throws.
+   */
   static verify(
     entityId: Uint8Array,
     message: Uint8Array,

@@ -13,8 +13,9 @@ export const HANDSHAKE_PROLOGUE_SIZE: number = PROLOGUE_LABEL.length + 16;
 export type SessionRole = "initiator" | "responder";
 
 /**
- * The 32 bytes that bind a handshake to its two nodes (spec crypto.md §3.1): label, then the routing ids (the low 32 bits
- * of the node ids) of initiator and responder as u64. Point-to-point sessions use an empty prologue instead.
+ * The 32 bytes that bind a handshake to its two nodes (spec crypto.md §3.1): label, then the routing ids (the
+ * low 32 bits of the node ids) of initiator and responder as u64. Point-to-point sessions use an empty
+ * prologue instead.
  */
 export function handshakePrologue(initiatorNodeId: bigint, responderNodeId: bigint): Uint8Array {
   return rawHandshakePrologue(initiatorNodeId & ROUTING_ID_MASK, responderNodeId & ROUTING_ID_MASK);
@@ -29,7 +30,9 @@ export function rawHandshakePrologue(initiatorId: bigint, responderId: bigint): 
   return prologue;
 }
 
-/** The session id: first 8 bytes of the handshake hash as u64 (spec crypto.md §5). Throws `invalid-length`. */
+/**
+ * The session id: first 8 bytes of the handshake hash as u64 (spec crypto.md §5). Throws `invalid-length`.
+ */
 export function sessionIdOf(handshakeHash: Uint8Array): bigint {
   requireLength(handshakeHash, KEYED_HASH_SIZE, "a handshake hash");
   return readU64(handshakeHash, 0);
@@ -43,7 +46,9 @@ export function deriveKey(ikm: Uint8Array, info: string): Uint8Array {
   return key;
 }
 
-/** First 4 bytes of every nonce of a session: low half XOR high half of the session id, to be written as u32. */
+/**
+ * First 4 bytes of every nonce of a session: low half XOR high half of the session id, to be written as u32.
+ */
 export function noncePrefix(sessionId: bigint): number {
   return (low32(sessionId) ^ high32(sessionId)) >>> 0;
 }

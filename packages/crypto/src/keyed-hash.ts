@@ -9,7 +9,8 @@ export const KEYED_HASH_SIZE = 32;
 /**
  * Keyed BLAKE2s-256, written `KB(key, data)` in the spec: the keyed mode of RFC 7693 §2.9, not HMAC.
  *
- * `key` has 1 to 32 bytes, a string stands for its UTF-8 bytes. Returns 32 fresh bytes. Throws `invalid-length`.
+ * `key` has 1 to 32 bytes, a string stands for its UTF-8 bytes. Returns 32 fresh bytes. Throws
+ * `invalid-length`.
  */
 export function keyedBlake2s(key: Uint8Array | string, data: Uint8Array | string): Uint8Array {
   const keyBytes = typeof key === "string" ? encoder.encode(key) : key;

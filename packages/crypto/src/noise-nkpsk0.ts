@@ -44,7 +44,9 @@ export interface NoiseResponderOptions extends NoiseOptions {
 
 /** The outcome of a handshake. Both keys are equal on both sides; the arrays are the caller's. */
 export class NoiseResult extends Redacted {
-  /** What the other side sent along. Bytes that a reader does not know are to be ignored (spec crypto.md §3). */
+  /**
+   * What the other side sent along. Bytes that a reader does not know are to be ignored (spec crypto.md §3).
+   */
   readonly payload: Uint8Array;
   readonly #handshakeHash: Uint8Array;
   readonly #chainingKey: Uint8Array;
@@ -179,8 +181,9 @@ function requireStep(step: Step, expected: Step, what: string): void {
 }
 
 /**
- * The side that dials, of one attempt: `writeMessage1`, then `readMessage2` until one succeeds (spec crypto.md §3).
- * A message that fails leaves the state as it was, so a forged message 2 cannot spoil the attempt (§12 W4).
+ * The side that dials, of one attempt: `writeMessage1`, then `readMessage2` until one succeeds (spec
+ * crypto.md §3). A message that fails leaves the state as it was, so a forged message 2 cannot spoil the
+ * attempt (§12 W4).
  */
 export class NoiseInitiator extends Redacted {
   readonly #curve: Curve;
@@ -204,7 +207,10 @@ export class NoiseInitiator extends Redacted {
     return this.#ephemeral.publicKey.slice();
   }
 
-  /** Message 1, 48 bytes + payload. Throws `handshake-failed` out of order or for a responder key of small order. */
+  /**
+   * Message 1, 48 bytes + payload. Throws `handshake-failed` out of order or for a responder key of small
+   * order.
+   */
   writeMessage1(payload: Uint8Array = NOTHING): Uint8Array {
     requireStep(this.#step, "start", "writing message 1");
     requirePayload(payload);
@@ -248,8 +254,8 @@ export class NoiseInitiator extends Redacted {
 }
 
 /**
- * The side that answers, of one attempt: `readMessage1` until one succeeds, then `writeMessage2` (spec crypto.md §3).
- * The initiator stays anonymous: all it proves is that it knows the PSK.
+ * The side that answers, of one attempt: `readMessage1` until one succeeds, then `writeMessage2` (spec
+ * crypto.md §3). The initiator stays anonymous: all it proves is that it knows the PSK.
  */
 export class NoiseResponder extends Redacted {
   readonly #options: NoiseResponderOptions;
@@ -276,8 +282,8 @@ export class NoiseResponder extends Redacted {
   }
 
   /**
-   * Reads message 1 and returns its payload. Throws `handshake-failed` if it does not verify (wrong PSK, static key or
-   * prologue, or altered bytes); another one may then be tried.
+   * Reads message 1 and returns its payload. Throws `handshake-failed` if it does not verify (wrong PSK,
+   * static key or prologue, or altered bytes); another one may then be tried.
    */
   readMessage1(bytes: Uint8Array): Uint8Array {
     requireStep(this.#step, "start", "reading message 1");
@@ -288,7 +294,9 @@ export class NoiseResponder extends Redacted {
     return message.payload;
   }
 
-  /** Message 2, 48 bytes + payload; the handshake is then complete. Throws `handshake-failed` out of order. */
+  /**
+   * Message 2, 48 bytes + payload; the handshake is then complete. Throws `handshake-failed` out of order.
+   */
   writeMessage2(payload: Uint8Array = NOTHING): Uint8Array {
     requireStep(this.#step, "message 1", "writing message 2");
     requirePayload(payload);

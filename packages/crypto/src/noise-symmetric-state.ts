@@ -6,8 +6,9 @@ const NONCE_SIZE = 12;
 const ascii = new TextEncoder();
 
 /**
- * The symmetric half of a Noise handshake with ChaCha20-Poly1305 and BLAKE2s: transcript hash, chaining key and the
- * current cipher key (Noise specification rev. 34 §5.1 and §5.2). Method names are the specification's.
+ * The symmetric half of a Noise handshake with ChaCha20-Poly1305 and BLAKE2s: transcript hash, chaining key
+ * and the current cipher key (Noise specification rev. 34 §5.1 and §5.2). Method names are the
+ * specification's.
  */
 export class SymmetricState {
   /** Transcript hash h. */

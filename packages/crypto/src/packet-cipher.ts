@@ -19,8 +19,8 @@ const MAX_U32 = 0xffff_ffff;
 /**
  * Seals or opens the packets of one session in one direction (spec crypto.md §5).
  *
- * Nonces are the caller's duty: a counter must never be sealed twice under one key, so the transmit counter of a session
- * has exactly one owner. The cipher keeps scratch space and is not for use from two threads.
+ * Nonces are the caller's duty: a counter must never be sealed twice under one key, so the transmit counter
+ * of a session has exactly one owner. The cipher keeps scratch space and is not for use from two threads.
  */
 export class PacketCipher extends Redacted {
   /** Names the session; decides the nonce prefix. */
@@ -39,9 +39,10 @@ export class PacketCipher extends Redacted {
   }
 
   /**
-   * Seals a packet in place. `buffer` holds at `offset` a complete header of 68 bytes, behind it `payloadLength` bytes of
-   * plaintext, behind them 16 free bytes for the tag. Writes nonce prefix and counter into the header and returns the
-   * length of the packet. Throws `invalid-length`, `counter-exhausted` or `destroyed`, and then has changed nothing.
+   * Seals a packet in place. `buffer` holds at `offset` a complete header of 68 bytes, behind it
+   * `payloadLength` bytes of plaintext, behind them 16 free bytes for the tag. Writes nonce prefix and
+   * counter into the header and returns the length of the packet. Throws `invalid-length`,
+   * `counter-exhausted` or `destroyed`, and then has changed nothing.
    */
   sealPacket(
     buffer: Uint8Array,
@@ -65,10 +66,11 @@ export class PacketCipher extends Redacted {
   }
 
   /**
-   * Verifies and opens a packet in place. `length` counts header, ciphertext and tag. Returns the length of the plaintext,
-   * which then starts 68 bytes behind `offset`, or -1 if the packet is too short or its tag is wrong; no plaintext is
-   * left in the buffer then. The counter is header bytes 16..24; whether it is fresh is the replay window's question.
-   * The nonce prefix comes from the session id, the copy in the packet is ignored. Throws `destroyed`.
+   * Verifies and opens a packet in place. `length` counts header, ciphertext and tag. Returns the length of
+   * the plaintext, which then starts 68 bytes behind `offset`, or -1 if the packet is too short or its tag is
+   * wrong; no plaintext is left in the buffer then. The counter is header bytes 16..24; whether it is fresh
+   * is the replay window's question. The nonce prefix comes from the session id, the copy in the packet is
+   * ignored. Throws `destroyed`.
    */
   openPacket(buffer: Uint8Array, offset: number, length: number): number {
     if (length < PACKET_OVERHEAD || offset + length > buffer.length) return -1;

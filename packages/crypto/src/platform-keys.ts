@@ -29,7 +29,10 @@ interface Host {
   process?: { getBuiltinModule?: (name: string) => unknown };
 }
 
-/** `node:crypto`, or undefined in a browser. Reached without an import, so that bundlers for browsers need no stub. */
+/**
+ * `node:crypto`, or undefined in a browser. Reached without an import, so that bundlers for browsers need no
+ * stub.
+ */
 export const platformCrypto: PlatformCrypto | undefined = (
   globalThis as unknown as Host
 ).process?.getBuiltinModule?.("node:crypto") as PlatformCrypto | undefined;
@@ -86,8 +89,8 @@ export function importPublicKey(
 }
 
 /**
- * Private key objects by the array that holds the raw key. Importing costs more than a Diffie-Hellman step, and a
- * static key is used for every handshake. An array whose bytes have changed is imported anew.
+ * Private key objects by the array that holds the raw key. Importing costs more than a Diffie-Hellman step,
+ * and a static key is used for every handshake. An array whose bytes have changed is imported anew.
  */
 export class PrivateKeyCache {
   readonly #node: PlatformCrypto;

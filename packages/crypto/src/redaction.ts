@@ -8,8 +8,8 @@ export type PublicView = Record<string, string | number | boolean>;
 const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 
 /**
- * An object with secrets: whoever prints or serialises it sees `toJSON()` and nothing else (spec crypto.md §5.3).
- * Secrets themselves belong into `#private` fields.
+ * An object with secrets: whoever prints or serialises it sees `toJSON()` and nothing else (spec crypto.md
+ * §5.3). Secrets themselves belong into `#private` fields.
  */
 export abstract class Redacted {
   static {

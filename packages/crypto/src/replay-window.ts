@@ -7,10 +7,11 @@ const TWO_32 = 0x1_0000_0000;
 const MAX_U32 = 0xffff_ffff;
 
 /**
- * Which packet counters of one session and direction were accepted (spec crypto.md §5.1; the ring of RFC 6479).
+ * Which packet counters of one session and direction were accepted (spec crypto.md §5.1; the ring of RFC
+ * 6479).
  *
- * Call `commit` only after the tag verified: it moves the window. A counter is an unsigned 64-bit number given as its
- * two 32-bit halves. Not shared between threads.
+ * Call `commit` only after the tag verified: it moves the window. A counter is an unsigned 64-bit number
+ * given as its two 32-bit halves. Not shared between threads.
  */
 export class ReplayWindow {
   /** 1 + highest accepted counter, low half. */
@@ -36,8 +37,8 @@ export class ReplayWindow {
   }
 
   /**
-   * Accepts an authenticated counter: true if it is new, false if it was seen, is older than the window, or the
-   * counter space is used up. Any forward jump is accepted.
+   * Accepts an authenticated counter: true if it is new, false if it was seen, is older than the window, or
+   * the counter space is used up. Any forward jump is accepted.
    */
   commit(lo: number, hi: number): boolean {
     if (isMax(lo, hi) || isMax(this.#nextLo, this.#nextHi)) return false;
@@ -56,9 +57,9 @@ export class ReplayWindow {
   }
 
   /**
-   * Whether a counter looks acceptable, without accepting it. Stricter than `commit`: more than 1024 ahead is false.
-   * A hint for dropping old counters before decryption, never a gate: after a loss of more than 1024 packets it would
-   * refuse everything.
+   * Whether a counter looks acceptable, without accepting it. Stricter than `commit`: more than 1024 ahead is
+   * false. A hint for dropping old counters before decryption, never a gate: after a loss of more than 1024
+   * packets it would refuse everything.
    */
   isValid(lo: number, hi: number): boolean {
     if (isMax(lo, hi)) return false;

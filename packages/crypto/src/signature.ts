@@ -19,8 +19,9 @@ export const ED25519_PUBLIC_KEY_SIZE = 32;
 export const ED25519_SIGNATURE_SIZE = 64;
 
 /**
- * An implementation of Ed25519 (RFC 8032) with strict verification: S below the group order, public key and R in
- * canonical encoding and not of small order, and the equation without the cofactor. All implementations agree.
+ * An implementation of Ed25519 (RFC 8032) with strict verification: S below the group order, public key and R
+ * in canonical encoding and not of small order, and the equation without the cofactor. All implementations
+ * agree.
  */
 export interface SignatureScheme {
   /** How the implementation shows up in benchmarks and tests. */
@@ -57,7 +58,10 @@ function isBelow(a: Uint8Array, b: Uint8Array): boolean {
   return false;
 }
 
-/** Whether 32 bytes encode y < p of a point whose order does not divide 8; says nothing about being on the curve. */
+/**
+ * Whether 32 bytes encode y < p of a point whose order does not divide 8; says nothing about being on the
+ * curve.
+ */
 function isStrictPoint(encoded: Uint8Array): boolean {
   const y = encoded.slice();
   y[31] = (y[31] as number) & 0x7f;
@@ -94,7 +98,8 @@ export const nobleSignatures: SignatureScheme = {
   },
   verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
     if (!isWellFormed(publicKey, signature)) return false;
-    // noble's own verify multiplies by the cofactor, the reference and OpenSSL do not: RFC 8032 §5.1.7 allows both.
+    // noble's own verify multiplies by the cofactor, the reference and OpenSSL do not (RFC 8032 §5.1.7
+    // allows both).
     const { Point } = ed25519;
     let key: InstanceType<typeof Point>;
     try {

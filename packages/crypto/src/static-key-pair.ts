@@ -7,8 +7,8 @@ import type { RandomSource } from "./random.ts";
 import { type PublicView, REDACTED, Redacted } from "./redaction.ts";
 
 /**
- * The Noise key pair under which a node answers handshakes. Initiators must know its public half beforehand, so keep it
- * across restarts (spec crypto.md §2, §12 W8).
+ * The Noise key pair under which a node answers handshakes. Initiators must know its public half beforehand,
+ * so keep it across restarts (spec crypto.md §2, §12 W8).
  */
 export class StaticKeyPair extends Redacted implements X25519KeyPair {
   readonly #publicKey: Uint8Array;
@@ -57,8 +57,8 @@ export class StaticKeyPair extends Redacted implements X25519KeyPair {
 }
 
 /**
- * A pair that follows from an identity, so that one stored seed brings back both: private key =
- * KB(seed, "netmesh-noise-static-v1"). netmesh's own convention, Net knows nothing like it; the wire does not care.
+ * A pair that follows from an identity, so that one stored seed brings back both: private key = KB(seed,
+ * "netmesh-noise-static-v1"). netmesh's own convention, Net knows nothing like it; the wire does not care.
  * Throws `read-only` for a public-only identity.
  */
 export function staticKeyPairFromIdentity(identity: Identity, curve: Curve = defaultCurve): StaticKeyPair {

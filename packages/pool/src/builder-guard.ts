@@ -2,8 +2,8 @@ import { PoolError } from "./errors.ts";
 import type { PacketBuilder, PacketFields } from "./packet-builder.ts";
 
 /**
- * A builder borrowed from a pool: `using guard = pool.acquire()`. It goes back when the guard is disposed; every method
- * throws `released` afterwards.
+ * A builder borrowed from a pool: `using guard = pool.acquire()`. It goes back when the guard is disposed;
+ * every method throws `released` afterwards.
  */
 export class BuilderGuard {
   #builder: PacketBuilder | undefined;

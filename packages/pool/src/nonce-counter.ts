@@ -6,8 +6,8 @@ const MAX_U32 = 0xffff_ffff;
 const LIMIT = 0xffff_ffff_ffff_ffffn;
 
 /**
- * Where the nonces of one tx key come from. There is exactly one counter per key, and each value is used once, whatever
- * thread seals (spec session.md §1.4).
+ * Where the nonces of one tx key come from. There is exactly one counter per key, and each value is used
+ * once, whatever thread seals (spec session.md §1.4).
  */
 export interface NonceCounter {
   /** Takes the next value into `lo` and `hi`. Throws `counter-exhausted` or `stale-generation`. */
@@ -37,7 +37,9 @@ export class LocalCounter implements NonceCounter {
     this.#nextHi = high32(start);
   }
 
-  /** Takes the next value. Throws `counter-exhausted`, now and ever after, instead of handing out 2^64 - 1. */
+  /**
+   * Takes the next value. Throws `counter-exhausted`, now and ever after, instead of handing out 2^64 - 1.
+   */
   next(): void {
     if (this.#nextLo === MAX_U32 && this.#nextHi === MAX_U32) throw exhausted();
     this.lo = this.#nextLo;
@@ -49,20 +51,23 @@ export class LocalCounter implements NonceCounter {
 
 /** Bytes of a shared counter: u64 value, i32 generation, 4 unused. */
 const SHARED_SIZE = 16;
-/** Values held back at the end: `Atomics.add` wraps silently, and other threads may add between our look and our add. */
+/**
+ * Values held back at the end: `Atomics.add` wraps silently, and other threads may add between our look and
+ * our add.
+ */
 const RESERVE = 1n << 32n;
 
 /**
- * Largest product of workers and block size: what is sealed late must still be inside the receiver's window of 1024, with
- * room for what the network reorders (spec session.md §1.4).
+ * Largest product of workers and block size: what is sealed late must still be inside the receiver's window
+ * of 1024, with room for what the network reorders (spec session.md §1.4).
  */
 export const MAX_RESERVED_COUNTERS = 256;
 
 /** How a thread draws from a shared counter. */
 export interface SharedCounterOptions {
   /**
-   * Values taken from the shared memory at a time, 1 by default. Unused ones are lost. Keep workers x block within
-   * `MAX_RESERVED_COUNTERS`.
+   * Values taken from the shared memory at a time, 1 by default. Unused ones are lost. Keep workers x block
+   * within `MAX_RESERVED_COUNTERS`.
    */
   readonly block?: number;
   /** The generation that came with the key; the memory's present one by default. */
@@ -70,8 +75,8 @@ export interface SharedCounterOptions {
 }
 
 /**
- * A counter that any number of threads draw from. Hand the memory, the key and the generation to a worker together; each
- * thread makes its own `SharedCounter` on the memory.
+ * A counter that any number of threads draw from. Hand the memory, the key and the generation to a worker
+ * together; each thread makes its own `SharedCounter` on the memory.
  */
 export class SharedCounter implements NonceCounter {
   /** What to post to other threads. */
@@ -109,8 +114,8 @@ export class SharedCounter implements NonceCounter {
   }
 
   /**
-   * Takes the next value. Throws `stale-generation` after `retire` in any thread, `counter-exhausted` within 2^32 of the
-   * end of the counter space.
+   * Takes the next value. Throws `stale-generation` after `retire` in any thread, `counter-exhausted` within
+   * 2^32 of the end of the counter space.
    */
   next(): void {
     if (Atomics.load(this.#generation, 0) !== this.generation) {

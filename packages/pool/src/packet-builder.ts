@@ -20,8 +20,8 @@ import { SealingKey, type SealingKeyOptions } from "./sealing-key.ts";
 export const HEARTBEAT_SIZE: number = PACKET_OVERHEAD;
 
 /**
- * The header fields of a packet that its sender chooses; u64 as two u32 halves. A plain object that the caller owns and
- * may change and reuse for the next packet.
+ * The header fields of a packet that its sender chooses; u64 as two u32 halves. A plain object that the
+ * caller owns and may change and reuse for the next packet.
  */
 export interface PacketFields {
   /** Stream id, low half. */
@@ -62,7 +62,9 @@ export function packetFields(): PacketFields {
 /** The operation names that the errors of Net carry, and so ours. */
 type BuildOperation = "build" | "build_subprotocol";
 
-/** Payload bytes of `events[from..to]`. Throws before anything is touched when a packet does not take them. */
+/**
+ * Payload bytes of `events[from..to]`. Throws before anything is touched when a packet does not take them.
+ */
 function checkedPayloadSize(
   operation: BuildOperation,
   events: readonly Uint8Array[],
@@ -103,8 +105,8 @@ function requireRoom(target: Uint8Array, offset: number, size: number): void {
 /**
  * Writes and seals the packets of one session (spec session.md §1.1).
  *
- * The `…Into` forms write once, straight into the caller's buffer, and allocate nothing of their own; the others return
- * an independent array. A builder holds no packet bytes. Not for use from two threads.
+ * The `…Into` forms write once, straight into the caller's buffer, and allocate nothing of their own; the
+ * others return an independent array. A builder holds no packet bytes. Not for use from two threads.
  */
 export class PacketBuilder extends Redacted {
   #key: SealingKey;
@@ -132,7 +134,10 @@ export class PacketBuilder extends Redacted {
     return this.#key === key;
   }
 
-  /** Changes key and session. The counter in `options` must be the key's only one; by default a private one at 0. */
+  /**
+   * Changes key and session. The counter in `options` must be the key's only one; by default a private one at
+   * 0.
+   */
   setKey(key: Uint8Array, sessionId: bigint, options?: SealingKeyOptions): void {
     this.#adopt(new SealingKey(key, sessionId, options));
   }
@@ -149,9 +154,9 @@ export class PacketBuilder extends Redacted {
   }
 
   /**
-   * Writes a sealed packet of `events[from..to]` at `offset`; returns its length in bytes. Throws `too-many-events`,
-   * `message-too-large`, `buffer-too-small`, `counter-exhausted` or `stale-generation`; then nothing was written and, but
-   * for a stale key, no counter used.
+   * Writes a sealed packet of `events[from..to]` at `offset`; returns its length in bytes. Throws
+   * `too-many-events`, `message-too-large`, `buffer-too-small`, `counter-exhausted` or `stale-generation`;
+   * then nothing was written and, but for a stale key, no counter used.
    */
   buildInto(
     target: Uint8Array,
@@ -174,8 +179,8 @@ export class PacketBuilder extends Redacted {
   }
 
   /**
-   * Writes a handshake packet at `offset`: a header without session, then `message` as it is. Takes no counter. Returns
-   * the length in bytes. Throws `message-too-large` or `buffer-too-small`.
+   * Writes a handshake packet at `offset`: a header without session, then `message` as it is. Takes no
+   * counter. Returns the length in bytes. Throws `message-too-large` or `buffer-too-small`.
    */
   handshakeInto(target: Uint8Array, offset: number, message: Uint8Array): number {
     return writeHandshake(this.#header, target, offset, message);
@@ -305,8 +310,8 @@ function writeHandshake(header: NetHeader, target: Uint8Array, offset: number, m
 }
 
 /**
- * Writes a handshake packet at `offset`, for which no session and so no builder is needed. Returns the length in bytes.
- * Throws `message-too-large` or `buffer-too-small` before writing.
+ * Writes a handshake packet at `offset`, for which no session and so no builder is needed. Returns the length
+ * in bytes. Throws `message-too-large` or `buffer-too-small` before writing.
  */
 export function writeHandshakePacket(target: Uint8Array, offset: number, message: Uint8Array): number {
   return writeHandshake(new NetHeader(), target, offset, message);

@@ -11,8 +11,8 @@ export interface PacketPoolOptions extends SealingKeyOptions {
 }
 
 /**
- * A queue of builders that share one key and one counter, for one session at a time (spec session.md §1.2). It never
- * runs dry: an empty queue makes an extra builder, and a full one drops what comes back.
+ * A queue of builders that share one key and one counter, for one session at a time (spec session.md §1.2).
+ * It never runs dry: an empty queue makes an extra builder, and a full one drops what comes back.
  */
 export class PacketPool extends Redacted {
   /** Builders that the queue holds at most. */
@@ -49,9 +49,9 @@ export class PacketPool extends Redacted {
   }
 
   /**
-   * Replaces key and session: wipes the old key, starts a new counter and empties the queue; builders are made anew as
-   * they are needed. Guards that are out refuse to seal from now on (`stale-generation`), and their builders do not come
-   * back, even if the session id is the same (spec session.md §1.4).
+   * Replaces key and session: wipes the old key, starts a new counter and empties the queue; builders are
+   * made anew as they are needed. Guards that are out refuse to seal from now on (`stale-generation`), and
+   * their builders do not come back, even if the session id is the same (spec session.md §1.4).
    */
   setKey(key: Uint8Array, sessionId: bigint, options?: SealingKeyOptions): void {
     const replacement = new SealingKey(key, sessionId, options);

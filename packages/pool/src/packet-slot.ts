@@ -1,12 +1,12 @@
 /**
- * Where a packet starts in a slot: the 18-byte routing header fits in front of it, and the packet's 64-bit fields are
- * aligned.
+ * Where a packet starts in a slot: the 18-byte routing header fits in front of it, and the packet's 64-bit
+ * fields are aligned.
  */
 export const PACKET_OFFSET = 32;
 
 /**
- * A fixed-size piece of memory for one datagram. It has one owner at a time; handing it on is a move, and the last owner
- * releases it to its ring.
+ * A fixed-size piece of memory for one datagram. It has one owner at a time; handing it on is a move, and the
+ * last owner releases it to its ring.
  */
 export class PacketSlot {
   /** All bytes of the slot, headroom included; the same array for the slot's whole life. */

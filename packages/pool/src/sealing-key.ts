@@ -18,8 +18,8 @@ export interface SealingKeyOptions {
 }
 
 /**
- * A tx key bound to its one counter: the only way to seal. Neither can be had out of it, so no second counter can be put
- * on the key (spec crypto.md §5). Builders of one session share one sealing key.
+ * A tx key bound to its one counter: the only way to seal. Neither can be had out of it, so no second counter
+ * can be put on the key (spec crypto.md §5). Builders of one session share one sealing key.
  */
 export class SealingKey extends Redacted {
   /** Names the session in every header. */
@@ -44,8 +44,8 @@ export class SealingKey extends Redacted {
   }
 
   /**
-   * Takes the next counter; `seal` uses it. Two steps, so that a refusal comes before the packet is written. Throws
-   * `stale-generation` or `counter-exhausted`.
+   * Takes the next counter; `seal` uses it. Two steps, so that a refusal comes before the packet is written.
+   * Throws `stale-generation` or `counter-exhausted`.
    */
   advance(): void {
     if (this.#isRetired) throw new PoolError("stale-generation", "this key was replaced or its pool closed");
@@ -54,8 +54,8 @@ export class SealingKey extends Redacted {
   }
 
   /**
-   * Seals a written packet in place with the counter of the last `advance`, which it uses up; returns the length in bytes.
-   * Throws `stale-generation` without an `advance` before it.
+   * Seals a written packet in place with the counter of the last `advance`, which it uses up; returns the
+   * length in bytes. Throws `stale-generation` without an `advance` before it.
    */
   seal(buffer: Uint8Array, offset: number, payloadLength: number): number {
     if (!this.#isFresh) throw new PoolError("stale-generation", "this counter value was used");

@@ -9,8 +9,8 @@ export const DEFAULT_SLOT_COUNT = 1024;
 const CHUNK_SLOTS = 32;
 
 /**
- * A bounded set of equal, recycled packet slots. Memory is allocated on first use, 32 slots at a time, and kept; the slot
- * released last is handed out first, while it is in the cache. Not for use from two threads.
+ * A bounded set of equal, recycled packet slots. Memory is allocated on first use, 32 slots at a time, and
+ * kept; the slot released last is handed out first, while it is in the cache. Not for use from two threads.
  */
 export class SlotRing {
   /** Bytes of each slot. */
@@ -24,7 +24,10 @@ export class SlotRing {
   /** 1 for each slot that has an owner. */
   readonly #owned: Uint8Array;
 
-  /** Throws `invalid-size` unless `slotSize` is a multiple of 8 with room behind the headroom, and `capacity` >= 1. */
+  /**
+   * Throws `invalid-size` unless `slotSize` is a multiple of 8 with room behind the headroom, and `capacity`
+   * >= 1.
+   */
   constructor(slotSize: number = DEFAULT_SLOT_SIZE, capacity: number = DEFAULT_SLOT_COUNT) {
     if (!Number.isInteger(slotSize) || slotSize % 8 !== 0 || slotSize <= PACKET_OFFSET) {
       throw new PoolError("invalid-size", `no slot has ${slotSize} bytes`, slotSize);

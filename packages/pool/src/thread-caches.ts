@@ -18,8 +18,8 @@ interface Cache {
 }
 
 /**
- * The free lists of all pools of one thread, by pool id, so that builders never cross pools (spec session.md §1.3). The
- * caches of pools that are gone are dropped at every 4096th call.
+ * The free lists of all pools of one thread, by pool id, so that builders never cross pools (spec session.md
+ * §1.3). The caches of pools that are gone are dropped at every 4096th call.
  */
 export class ThreadCaches {
   readonly #caches: Map<number, Cache> = new Map();

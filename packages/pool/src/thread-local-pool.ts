@@ -23,9 +23,9 @@ export interface ThreadLocalPoolOptions extends PacketPoolOptions {
 }
 
 /**
- * The pool of a session: builders with one key and one counter, cached per thread in front of a shared queue (spec
- * session.md §1.3). The key is never replaced: a new session has a new pool. Worker threads each make their own pool on a
- * `SharedCounter`.
+ * The pool of a session: builders with one key and one counter, cached per thread in front of a shared queue
+ * (spec session.md §1.3). The key is never replaced: a new session has a new pool. Worker threads each make
+ * their own pool on a `SharedCounter`.
  */
 export class ThreadLocalPool extends Redacted implements CacheOwner {
   /** Names the pool within its thread. */

@@ -6,13 +6,14 @@ export const AEAD_NONCE_SIZE = 12;
 /** One key of ChaCha20-Poly1305 (RFC 8439), working in place. Never shows the key. */
 export interface AeadKey {
   /**
-   * Encrypts `length` bytes of `buffer` at `offset` in place and writes the 16-byte tag right behind them; the caller
-   * provides that room. `nonce` has 12 bytes and must never repeat under one key. Throws `destroyed`.
+   * Encrypts `length` bytes of `buffer` at `offset` in place and writes the 16-byte tag right behind them;
+   * the caller provides that room. `nonce` has 12 bytes and must never repeat under one key. Throws
+   * `destroyed`.
    */
   seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void;
   /**
-   * Verifies and decrypts in place. `length` includes the 16-byte tag. False if the tag is wrong or `length` < 16; the
-   * buffer then holds no plaintext. Throws `destroyed`.
+   * Verifies and decrypts in place. `length` includes the 16-byte tag. False if the tag is wrong or `length`
+   * < 16; the buffer then holds no plaintext. Throws `destroyed`.
    */
   open(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): boolean;
   /** Wipes the key. Idempotent; every later `seal` or `open` throws `destroyed`. */
