@@ -1,4 +1,4 @@
-import { MAGIC, readU64 } from "@netmesh/wire";
+import { copyBytes, MAGIC, readU64 } from "@netmesh/wire";
 import { equalBytes } from "./constant-time.ts";
 import { CryptoError, requireLength } from "./errors.ts";
 import { bytesToHex } from "./hex.ts";
@@ -68,14 +68,14 @@ export class Identity extends Redacted {
   /** The identity of a 32-byte seed, which is copied. Throws `invalid-length`. */
   static fromSeed(seed: Uint8Array, signatures: SignatureScheme = defaultSignatures): Identity {
     requireLength(seed, ED25519_SEED_SIZE, "an identity seed");
-    const own = seed.slice();
+    const own = copyBytes(seed);
     return new Identity(signatures.publicKey(own), own, signatures);
   }
 
   /** An identity that cannot sign, of 32 bytes entity id, which are copied. Throws `invalid-length`. */
   static publicOnly(entityId: Uint8Array, signatures: SignatureScheme = defaultSignatures): Identity {
     requireLength(entityId, ED25519_PUBLIC_KEY_SIZE, "an entity id");
-    return new Identity(entityId.slice(), undefined, signatures);
+    return new Identity(copyBytes(entityId), undefined, signatures);
   }
 
   /**
@@ -115,7 +115,7 @@ export class Identity extends Redacted {
   /** A copy of the 32-byte seed: what to store to come back as the same node. Secret. Throws `read-only`. */
   toBytes(): Uint8Array {
     if (this.#seed === undefined) throw readOnly();
-    return this.#seed.slice();
+    return copyBytes(this.#seed);
   }
 
   /** Wipes the seed and leaves a public-only identity. Idempotent; copies keep theirs. */

@@ -1,4 +1,4 @@
-import { TAG_SIZE } from "@netmesh/wire";
+import { copyBytes, TAG_SIZE } from "@netmesh/wire";
 import { type Curve, defaultCurve, X25519_KEY_SIZE, type X25519KeyPair } from "./curve.ts";
 import { HandshakeError, requireLength } from "./errors.ts";
 import { SymmetricState } from "./noise-symmetric-state.ts";
@@ -131,7 +131,7 @@ function read(start: SymmetricState, curve: Curve, privateKey: Uint8Array, bytes
     throw new HandshakeError(`no message has ${bytes.length} bytes`);
   }
   const state = start.clone();
-  const ephemeral = bytes.slice(0, X25519_KEY_SIZE);
+  const ephemeral = copyBytes(bytes, 0, X25519_KEY_SIZE);
   try {
     mixEphemeral(state, ephemeral);
     mixSharedSecret(state, curve, privateKey, ephemeral);
@@ -161,7 +161,7 @@ function write(
 
 function freshEphemeral(options: NoiseOptions, curve: Curve): X25519KeyPair {
   if (options.ephemeral === undefined) return curve.generateKeyPair(options.random);
-  const privateKey = options.ephemeral.slice();
+  const privateKey = copyBytes(options.ephemeral);
   return { publicKey: curve.publicKey(privateKey), privateKey };
 }
 
@@ -197,14 +197,14 @@ export class NoiseInitiator extends Redacted {
   constructor(options: NoiseInitiatorOptions) {
     super();
     this.#curve = options.curve ?? defaultCurve;
-    this.#responderPublicKey = options.responderPublicKey.slice();
+    this.#responderPublicKey = copyBytes(options.responderPublicKey);
     this.#state = beforeMessage1(options, this.#responderPublicKey);
     this.#ephemeral = freshEphemeral(options, this.#curve);
   }
 
   /** A copy of the initiator's ephemeral public key: the first 32 bytes of message 1. */
   get initiatorEphemeral(): Uint8Array {
-    return this.#ephemeral.publicKey.slice();
+    return copyBytes(this.#ephemeral.publicKey);
   }
 
   /**

@@ -1,5 +1,6 @@
 import {
   AAD_SIZE,
+  copyBytes,
   HEADER_SIZE,
   HeaderOffset,
   PACKET_OVERHEAD,
@@ -97,7 +98,7 @@ export class PacketCipher extends Redacted {
   /** Plaintext of `sealed` (ciphertext and tag) in a new array, or undefined; the input stays as it is. */
   open(counterLo: number, counterHi: number, aad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined {
     this.#setCounter(counterLo, counterHi);
-    const opened = sealed.slice();
+    const opened = copyBytes(sealed);
     return this.#key.open(this.#nonce, aad, opened, 0, opened.length)
       ? opened.subarray(0, opened.length - TAG_SIZE)
       : undefined;

@@ -1,3 +1,4 @@
+import { copyBytes } from "@netmesh/wire";
 /**
  * Raw 32-byte keys in and out of the key objects of Node's crypto, where that exists (Node, Bun, Deno).
  * RFC 8410 gives X25519 and Ed25519 keys one fixed DER prefix each, so no parser is needed.
@@ -116,7 +117,7 @@ export class PrivateKeyCache {
 
   /** Remembers the key object of `raw`. */
   set(raw: Uint8Array, key: PlatformKey): void {
-    this.#entries.set(raw, { raw: raw.slice(), key });
+    this.#entries.set(raw, { raw: copyBytes(raw), key });
   }
 
   /** Drops what is kept for this array. */

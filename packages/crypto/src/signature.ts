@@ -1,3 +1,4 @@
+import { copyBytes } from "@netmesh/wire";
 import { ed25519 } from "@noble/curves/ed25519.js";
 import { sha512 } from "@noble/hashes/sha2.js";
 import { equalBytes } from "./constant-time.ts";
@@ -63,7 +64,7 @@ function isBelow(a: Uint8Array, b: Uint8Array): boolean {
  * curve.
  */
 function isStrictPoint(encoded: Uint8Array): boolean {
-  const y = encoded.slice();
+  const y = copyBytes(encoded);
   y[31] = (y[31] as number) & 0x7f;
   return isBelow(y, FIELD_PRIME) && !SMALL_ORDER_Y.some((small) => equalBytes(small, y));
 }

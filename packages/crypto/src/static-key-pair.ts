@@ -1,3 +1,4 @@
+import { copyBytes } from "@netmesh/wire";
 import { type Curve, defaultCurve, X25519_KEY_SIZE, type X25519KeyPair } from "./curve.ts";
 import { requireLength } from "./errors.ts";
 import { bytesToHex } from "./hex.ts";
@@ -30,7 +31,7 @@ export class StaticKeyPair extends Redacted implements X25519KeyPair {
   /** The pair of a stored 32-byte private key, which is copied. Throws `invalid-length`. */
   static fromPrivateKey(privateKey: Uint8Array, curve: Curve = defaultCurve): StaticKeyPair {
     requireLength(privateKey, X25519_KEY_SIZE, "a static private key");
-    const own = privateKey.slice();
+    const own = copyBytes(privateKey);
     return new StaticKeyPair({ publicKey: curve.publicKey(own), privateKey: own }, curve);
   }
 

@@ -1,4 +1,10 @@
-import { forwardInPlace, ROUTING_HEADER_SIZE, RoutingHeader, type SocketAddress } from "@netmesh/wire";
+import {
+  copyBytes,
+  forwardInPlace,
+  ROUTING_HEADER_SIZE,
+  RoutingHeader,
+  type SocketAddress,
+} from "@netmesh/wire";
 import type { CoreState } from "./core/state.ts";
 
 /**
@@ -49,7 +55,7 @@ export class Relay {
     const { counters, sessions } = this.#state;
     counters.relayAudited++;
     for (const session of sessions) {
-      const copy = bytes.slice(ROUTING_HEADER_SIZE);
+      const copy = copyBytes(bytes, ROUTING_HEADER_SIZE);
       if (session.opener.openPacket(copy, 0, copy.length) >= 0) counters.relayOpened++;
     }
   }

@@ -88,6 +88,5 @@ describe("a reliable stream", () => {
     expect(tookMs).toBeGreaterThan(0);
     expect(relay.eventsOf("data")).toEqual([]);
     expect(relay.core.counters.forwarded).toBeGreaterThan(8_000);
-    console.log(tookMs, a.core.counters, b.core.counters);
   }, 240_000);
 });

@@ -1,4 +1,5 @@
 import { type Peer as EnginePeer, MeshError, type MeshNode } from "@netmesh/mesh";
+import { copyBytes } from "@netmesh/wire";
 
 /** How packets reach a peer: straight to its address, or over a relay. */
 export type Path = "direct" | "relayed";
@@ -35,7 +36,8 @@ export class Peer {
 
   /** The peer's Noise public key (32 bytes), known to the side that connected. */
   get publicKey(): Uint8Array | undefined {
-    return this.#peer.publicKey?.slice();
+    const { publicKey } = this.#peer;
+    return publicKey === undefined ? undefined : copyBytes(publicKey);
   }
 
   /**

@@ -1,4 +1,5 @@
 import { readU16Be, writeU16Be } from "./big-endian.ts";
+import { copyBytes } from "./copy-bytes.ts";
 import { WireError } from "./errors.ts";
 import { assertRoom, assertSize, assertU16 } from "./integer-range.ts";
 
@@ -41,7 +42,7 @@ export function readAddressBlock(bytes: Uint8Array, offset = 0): AddressBlock | 
   const start = offset + ADDRESS_OFFSET;
   return {
     family,
-    address: bytes.slice(start, start + ADDRESS_SIZE[family]),
+    address: copyBytes(bytes, start, start + ADDRESS_SIZE[family]),
     port: readU16Be(bytes, offset + PORT_OFFSET),
   };
 }

@@ -51,6 +51,7 @@ export {
 export { classifyDatagram, DatagramKind } from "./classify.ts";
 // Sizes, magics, ids and errors
 export * from "./constants.ts";
+export { copyBytes } from "./copy-bytes.ts";
 export { DatagramBatch } from "./datagram-batch.ts";
 export { type OffendingValue, WireError, type WireErrorCode } from "./errors.ts";
 export {

@@ -1,4 +1,5 @@
 import { PINGWAVE_SIZE } from "./constants.ts";
+import { copyBytes } from "./copy-bytes.ts";
 import { WireError } from "./errors.ts";
 import { assertRoom, assertSize, assertU8, assertU32 } from "./integer-range.ts";
 import { readU32, readU64, writeU32, writeU64 } from "./little-endian.ts";
@@ -180,7 +181,7 @@ export function encodePingwave(pingwave: PingwaveFields): Uint8Array {
 export function decodePingwave(bytes: Uint8Array): PingwaveFields | undefined {
   if (!isPingwave(bytes)) return undefined;
   return {
-    originId: bytes.slice(0, GRAPH_ID_SIZE),
+    originId: copyBytes(bytes, 0, GRAPH_ID_SIZE),
     sequence: readU64(bytes, SEQUENCE),
     ttl: bytes[TTL] as number,
     hopCount: bytes[HOP_COUNT] as number,

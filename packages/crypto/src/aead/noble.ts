@@ -1,4 +1,4 @@
-import { TAG_SIZE } from "@netmesh/wire";
+import { copyBytes, TAG_SIZE } from "@netmesh/wire";
 import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
 import { CryptoError, requireLength } from "../errors.ts";
 import { type PublicView, REDACTED, Redacted } from "../redaction.ts";
@@ -10,7 +10,7 @@ class NobleKey extends Redacted implements AeadKey {
 
   constructor(key: Uint8Array) {
     super();
-    this.#key = key.slice();
+    this.#key = copyBytes(key);
   }
 
   seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void {

@@ -1,5 +1,5 @@
 import type { RandomSource, StaticKeyPair } from "@netmesh/crypto";
-import { MAX_PACKET_SIZE, type SocketAddress } from "@netmesh/wire";
+import { copyBytes, MAX_PACKET_SIZE, type SocketAddress } from "@netmesh/wire";
 import type { Clock } from "../clock.ts";
 import { MeshError } from "../errors.ts";
 
@@ -78,7 +78,7 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
   }
   return {
     ...options,
-    psk: options.psk.slice(),
+    psk: copyBytes(options.psk),
     heartbeatMs,
     sessionTimeoutMs,
     handshakeTimeoutMs: duration("handshakeTimeoutMs", options.handshakeTimeoutMs ?? 5_000, 1),

@@ -1,5 +1,6 @@
 import type { NoiseInitiator } from "@netmesh/crypto";
 import type { SocketAddress } from "@netmesh/wire";
+import { copyBytes } from "@netmesh/wire";
 import type { Alarm } from "../core/state.ts";
 
 /** How the messages of a handshake travel: bare to the peer's address, or behind a routing header. */
@@ -44,7 +45,7 @@ export class Initiation implements Alarm {
   ) {
     this.attempt = init.attempt;
     this.nodeId = init.nodeId;
-    this.publicKey = init.publicKey.slice();
+    this.publicKey = copyBytes(init.publicKey);
     this.via = init.via;
     this.mode = init.mode;
     this.#onDeadline = onDeadline;

@@ -1,4 +1,5 @@
 import {
+  copyBytes,
   decodeStreamNack,
   decodeStreamReset,
   decodeStreamWindow,
@@ -214,7 +215,7 @@ export class StreamReceiver {
 
   #readEvents(header: NetHeader, bytes: Uint8Array, offset: number, payloadLength: number): Uint8Array[] {
     const start = offset + HEADER_SIZE;
-    const kept = bytes.slice(start, start + payloadLength);
+    const kept = copyBytes(bytes, start, start + payloadLength);
     const frames = this.#frames.wrap(kept, 0, payloadLength, header.eventCount);
     const events: Uint8Array[] = [];
     while (frames.next()) events.push(kept.subarray(frames.start, frames.end));

@@ -1,4 +1,5 @@
 import {
+  copyBytes,
   EVENT_LENGTH_PREFIX,
   encodeStreamReset,
   MAX_EVENTS_PER_PACKET,
@@ -60,7 +61,7 @@ export class StreamSender {
         this.#state.counters.backpressureCredit++;
         break;
       }
-      stream.queue.push(event.slice());
+      stream.queue.push(copyBytes(event));
       stream.queuedBytes += EVENT_LENGTH_PREFIX + event.length;
       taken++;
     }

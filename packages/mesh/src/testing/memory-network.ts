@@ -1,4 +1,4 @@
-import { DatagramBatch, SocketAddress } from "@netmesh/wire";
+import { copyBytes, DatagramBatch, SocketAddress } from "@netmesh/wire";
 import type { Transport, TransportListener } from "../transport.ts";
 import type { SeededRandom } from "./seeded-random.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
@@ -107,7 +107,7 @@ export class MemoryNetwork {
   /** Puts bytes on the wire as if sent from that address, whoever that is. */
   inject(bytes: Uint8Array, from: SocketAddress, to: SocketAddress): void {
     this.stats.sent++;
-    const copy = bytes.slice();
+    const copy = copyBytes(bytes);
     if (this.tap?.(copy, from, to) === false) {
       this.stats.lost++;
       return;
