@@ -3,57 +3,20 @@
  * @packageDocumentation
  */
 
-export { writeAad } from "./aad.ts";
-// NAT traversal
-export {
-  ADDRESS_BLOCK_SIZE,
-  type AddressBlock,
-  readAddressBlock,
-  writeAddressBlock,
-} from "./address-block.ts";
-// Discovery
-export {
-  type BasicPingwave,
-  decodeBasicPingwave,
-  encodeBasicPingwave,
-  forwardBasicPingwave,
-} from "./basic-pingwave.ts";
-// Logs and blobs
-export {
-  CONTENT_HASH_SIZE,
-  decodeTransferHeader,
-  decodeTransferRequest,
-  encodeTransferHeader,
-  encodeTransferRequest,
-  isTransferStreamId,
-  MAX_TRANSFER_CHUNK,
-  MAX_TRANSFER_SIZE,
-  type TransferHeader,
-  transferStreamId,
-} from "./blob-transfer.ts";
-export {
-  type AdCapabilities,
-  type CapabilityAd,
-  decodeCapabilityAd,
-  encodeCapabilityAd,
-} from "./capability-ad.ts";
-// Channels
-export {
-  assertChannelName,
-  channelDepth,
-  channelHash,
-  channelWireHash,
-  isChannelName,
-  isChannelPrefix,
-  MAX_CHANNEL_NAME_SIZE,
-} from "./channel-name.ts";
-// Datagrams and packets
-export { classifyDatagram, DatagramKind } from "./classify.ts";
 // Sizes, magics, ids and errors
+
 export * from "./constants.ts";
-export { copyBytes } from "./copy-bytes.ts";
-export { DatagramBatch } from "./datagram-batch.ts";
 export { type OffendingValue, WireError, type WireErrorCode } from "./errors.ts";
+
+// Integers
+
+export { readU16, readU32, readU64, writeU16, writeU32, writeU64 } from "./little-endian.ts";
+export { assertU64, high32, joinU64, low32, MAX_U64, u64ToNumber } from "./u64.ts";
+
+// Datagrams and packets
+
+export { writeAad } from "./aad.ts";
+export { classifyDatagram, DatagramKind } from "./classify.ts";
 export {
   decodeEventFrames,
   EventFrameReader,
@@ -70,9 +33,139 @@ export {
 } from "./handshake-payload.ts";
 export { decodeHeader, encodeHeader, type HeaderFields } from "./header-fields.ts";
 export { HeaderVerdict, isValidLength, validateHeader } from "./header-validation.ts";
+export { NetHeader } from "./net-header.ts";
+export { hasFlags, withFlags, withoutFlags } from "./packet-flags.ts";
+
+// Stream control
+
+export { decodeNack, encodeNack, missingSequences, NACK_SIZE, type Nack } from "./nack.ts";
+export {
+  decodeStreamNack,
+  decodeStreamReset,
+  decodeStreamWindow,
+  encodeStreamNack,
+  encodeStreamReset,
+  encodeStreamWindow,
+  STREAM_NACK_SIZE,
+  STREAM_RESET_SIZE,
+  STREAM_WINDOW_SIZE,
+  type StreamNack,
+  type StreamReset,
+  type StreamWindow,
+} from "./stream-control.ts";
+
+// Channels
+
+export {
+  assertChannelName,
+  channelDepth,
+  channelHash,
+  channelWireHash,
+  isChannelName,
+  isChannelPrefix,
+  MAX_CHANNEL_NAME_SIZE,
+} from "./channel-name.ts";
+export {
+  decodeMembership,
+  encodeMembership,
+  type MembershipAck,
+  type MembershipMessage,
+  MembershipReason,
+  type SubscribeMessage,
+  type UnsubscribeMessage,
+} from "./membership.ts";
+
+// Stream and node identifiers
+
+export { GRAPH_ID_SIZE, graphId, isUndiscoverable, routingId } from "./node-id.ts";
+export {
+  publishStreamId,
+  shardOfBytes,
+  shardOfStream,
+  streamIdFromBytes,
+  streamIdFromKey,
+} from "./stream-id.ts";
+export { xxh3 } from "./xxh3.ts";
+
+// Discovery
+
+export {
+  type BasicPingwave,
+  decodeBasicPingwave,
+  encodeBasicPingwave,
+  forwardBasicPingwave,
+} from "./basic-pingwave.ts";
+export {
+  type AdCapabilities,
+  type CapabilityAd,
+  decodeCapabilityAd,
+  encodeCapabilityAd,
+} from "./capability-ad.ts";
+export {
+  decodeManifest,
+  encodeManifest,
+  type ManifestConflict,
+  type ManifestEntry,
+  type Negotiation,
+  negotiateManifests,
+  type SubprotocolVersion,
+  subprotocolTag,
+} from "./manifest.ts";
+export {
+  decodePingwave,
+  encodePingwave,
+  isPingwave,
+  MAX_PINGWAVE_HOPS,
+  memoryTier,
+  NodeHealth,
+  PINGWAVE_TTL,
+  type PingwaveFields,
+  PingwaveView,
+  writePingwave,
+} from "./pingwave.ts";
+
+// NAT traversal
+
+export {
+  ADDRESS_BLOCK_SIZE,
+  type AddressBlock,
+  readAddressBlock,
+  writeAddressBlock,
+} from "./address-block.ts";
 export { decodeKeepAlive, encodeKeepAlive, type KeepAlive } from "./keep-alive.ts";
-// Integers
-export { readU16, readU32, readU64, writeU16, writeU32, writeU64 } from "./little-endian.ts";
+export {
+  decodeReflex,
+  encodeReflex,
+  type ReflexMessage,
+  type ReflexRequest,
+  type ReflexResponse,
+} from "./reflex.ts";
+export {
+  decodeRendezvous,
+  encodeRendezvous,
+  type PunchAck,
+  type PunchIntroduce,
+  type PunchRequest,
+  type RendezvousMessage,
+} from "./rendezvous.ts";
+
+// Logs and blobs
+
+export {
+  CONTENT_HASH_SIZE,
+  decodeTransferHeader,
+  decodeTransferRequest,
+  encodeTransferHeader,
+  encodeTransferRequest,
+  isTransferStreamId,
+  MAX_TRANSFER_CHUNK,
+  MAX_TRANSFER_SIZE,
+  type TransferHeader,
+  transferStreamId,
+} from "./blob-transfer.ts";
+// Maps by id, and bytes
+export { copyBytes } from "./copy-bytes.ts";
+export { DatagramBatch } from "./datagram-batch.ts";
 export {
   decodeLogMessage,
   effectiveLogChunk,
@@ -89,56 +182,7 @@ export {
   LogRole,
   MAX_LOG_CHUNK,
 } from "./log-replication.ts";
-export {
-  decodeManifest,
-  encodeManifest,
-  type ManifestConflict,
-  type ManifestEntry,
-  type Negotiation,
-  negotiateManifests,
-  type SubprotocolVersion,
-  subprotocolTag,
-} from "./manifest.ts";
-export {
-  decodeMembership,
-  encodeMembership,
-  type MembershipAck,
-  type MembershipMessage,
-  MembershipReason,
-  type SubscribeMessage,
-  type UnsubscribeMessage,
-} from "./membership.ts";
-export { decodeNack, encodeNack, missingSequences, NACK_SIZE, type Nack } from "./nack.ts";
-export { NetHeader } from "./net-header.ts";
-export { hasFlags, withFlags, withoutFlags } from "./packet-flags.ts";
-export {
-  decodePingwave,
-  encodePingwave,
-  isPingwave,
-  MAX_PINGWAVE_HOPS,
-  memoryTier,
-  NodeHealth,
-  PINGWAVE_TTL,
-  type PingwaveFields,
-  PingwaveView,
-  writePingwave,
-} from "./pingwave.ts";
-export {
-  decodeReflex,
-  encodeReflex,
-  type ReflexMessage,
-  type ReflexRequest,
-  type ReflexResponse,
-} from "./reflex.ts";
-export {
-  decodeRendezvous,
-  encodeRendezvous,
-  type PunchAck,
-  type PunchIntroduce,
-  type PunchRequest,
-  type RendezvousMessage,
-} from "./rendezvous.ts";
-// Routed packets
+// Routing header
 export {
   decodeRoutingHeader,
   encodeRoutingHeader,
@@ -156,29 +200,4 @@ export {
   type HostAndPort,
   SocketAddress,
 } from "./socket-address.ts";
-// Stream control
-export {
-  decodeStreamNack,
-  decodeStreamReset,
-  decodeStreamWindow,
-  encodeStreamNack,
-  encodeStreamReset,
-  encodeStreamWindow,
-  STREAM_NACK_SIZE,
-  STREAM_RESET_SIZE,
-  STREAM_WINDOW_SIZE,
-  type StreamNack,
-  type StreamReset,
-  type StreamWindow,
-} from "./stream-control.ts";
-export {
-  publishStreamId,
-  shardOfBytes,
-  shardOfStream,
-  streamIdFromBytes,
-  streamIdFromKey,
-} from "./stream-id.ts";
-export { assertU64, high32, joinU64, low32, MAX_U64, u64ToNumber } from "./u64.ts";
-// Maps by id
 export { hashU64, U64Map } from "./u64-map.ts";
-export { xxh3 } from "./xxh3.ts";

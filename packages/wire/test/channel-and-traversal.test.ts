@@ -1,0 +1,222 @@
+import { describe, expect, test } from "vitest";
+import {
+  type AddressBlock,
+  decodeKeepAlive,
+  decodeMembership,
+  decodeReflex,
+  decodeRendezvous,
+  encodeKeepAlive,
+  encodeMembership,
+  encodeReflex,
+  encodeRendezvous,
+  type MembershipMessage,
+  MembershipReason,
+  type RendezvousMessage,
+  readAddressBlock,
+  writeAddressBlock,
+} from "../src/index.ts";
+import { hex, unhex } from "./hex.ts";
+import channels from "./vectors/channel.json" with { type: "json" };
+import traversal from "./vectors/traversal.json" with { type: "json" };
+
+const REASONS = ["Unauthorized", "UnknownChannel", "RateLimited", "TooManyChannels"];
+
+interface VectorMembership {
+  type: string;
+  nonce: string;
+  channel?: string;
+  token?: string | null;
+  queue_group?: string | null;
+  accepted?: boolean;
+  reason?: string | null;
+}
+
+function membership(vector: VectorMembership): MembershipMessage {
+  const nonce = BigInt(vector.nonce);
+  if (vector.type === "ack") {
+    const reason = (vector.reason ? REASONS.indexOf(vector.reason) + 1 : 0) as MembershipReason;
+    return { type: "ack", nonce, accepted: vector.accepted === true, reason };
+  }
+  const channel = vector.channel as string;
+  if (vector.type === "unsubscribe") return { type: "unsubscribe", nonce, channel };
+  return {
+    type: "subscribe",
+    nonce,
+    channel,
+    ...(vector.token ? { token: unhex(vector.token) } : {}),
+    ...(vector.queue_group ? { queueGroup: vector.queue_group } : {}),
+  };
+}
+
+describe("channel membership", () => {
+  test("messages have the reference's bytes in both directions", () => {
+    for (const { message, bytes } of channels.membership) {
+      expect(hex(encodeMembership(membership(message)))).toBe(bytes);
+      expect(decodeMembership(unhex(bytes))).toEqual(membership(message));
+    }
+  });
+
+  test("the decoder gives the reference's verdict on damaged messages", () => {
+    for (const { name, bytes, decoded } of channels.membership_decode) {
+      const expected = decoded === null ? undefined : membership(decoded as VectorMembership);
+      expect(decodeMembership(unhex(bytes)), name).toEqual(expected);
+    }
+  });
+
+  test("a zero group length means no group, and a group that is not UTF-8 is refused", () => {
+    const nonce = "0500000000000000";
+    expect(decodeMembership(unhex(`00${nonce}026162000000`))).toEqual({
+      type: "subscribe",
+      nonce: 5n,
+      channel: "ab",
+    });
+    expect(decodeMembership(unhex(`00${nonce}026162000001ff`))).toBeUndefined();
+    expect(decodeMembership(unhex(`01${nonce}0261`))).toBeUndefined();
+  });
+
+  test("the encoder refuses what no decoder would take", () => {
+    const subscribe = { type: "subscribe", nonce: 1n, channel: "a" } as const;
+    const refused: [MembershipMessage, string][] = [
+      [{ ...subscribe, nonce: -1n }, "invalid-argument"],
+      [{ ...subscribe, channel: "A" }, "invalid-channel-name"],
+      [{ ...subscribe, token: new Uint8Array(65_536) }, "message-too-large"],
+      [{ ...subscribe, queueGroup: "" }, "invalid-argument"],
+      [{ ...subscribe, queueGroup: "é".repeat(128) }, "invalid-argument"],
+      [{ type: "ack", nonce: 1n, accepted: true, reason: 5 as MembershipReason }, "invalid-argument"],
+    ];
+    for (const [message, code] of refused) {
+      expect(() => encodeMembership(message)).toThrow(expect.objectContaining({ name: "WireError", code }));
+    }
+  });
+
+  test("the largest token and group fit", () => {
+    const message = {
+      type: "subscribe",
+      nonce: 1n,
+      channel: "a",
+      token: new Uint8Array(65_535).fill(7),
+      queueGroup: "g".repeat(255),
+    } as const;
+    expect(decodeMembership(encodeMembership(message))).toEqual(message);
+    expect(MembershipReason.OK).toBe(0);
+  });
+});
+
+/** The address of a vector, `1.2.3.4:5` or `[a:b::c]:5`. */
+function address(text: string): AddressBlock {
+  const colon = text.lastIndexOf(":");
+  const port = Number(text.slice(colon + 1));
+  const host = text.slice(0, colon);
+  if (!host.startsWith("[")) return { family: 4, address: Uint8Array.from(host.split("."), Number), port };
+  const [head = "", tail = ""] = host.slice(1, -1).replace("1.2.3.4", "102:304").split("::");
+  const words = (part: string) =>
+    part === "" ? [] : part.split(":").map((word) => Number.parseInt(word, 16));
+  const before = words(head);
+  const after = words(tail);
+  const all = [...before, ...new Array<number>(8 - before.length - after.length).fill(0), ...after];
+  return { family: 6, address: Uint8Array.from(all.flatMap((word) => [word >> 8, word & 0xff])), port };
+}
+
+interface VectorRendezvous {
+  type: string;
+  target?: string;
+  self_reflex?: string;
+  peer?: string;
+  peer_reflex?: string;
+  fire_at_ms?: string;
+  from_peer?: string;
+  to_peer?: string;
+  punch_id?: number;
+}
+
+function rendezvous(vector: VectorRendezvous): RendezvousMessage {
+  const {
+    target = "0",
+    peer = "0",
+    self_reflex = "",
+    peer_reflex = "",
+    fire_at_ms = "0",
+    punch_id = 0,
+  } = vector;
+  if (vector.type === "PunchRequest") {
+    return { type: "punch-request", target: BigInt(target), reflex: address(self_reflex) };
+  }
+  if (vector.type === "PunchIntroduce") {
+    return {
+      type: "punch-introduce",
+      peer: BigInt(peer),
+      reflex: address(peer_reflex),
+      fireAtMs: BigInt(fire_at_ms),
+    };
+  }
+  const { from_peer = "0", to_peer = "0" } = vector;
+  return { type: "punch-ack", from: BigInt(from_peer), to: BigInt(to_peer), punchId: punch_id };
+}
+
+describe("NAT traversal", () => {
+  test("reflex messages have the reference's bytes in both directions", () => {
+    for (const vector of traversal.reflex) {
+      const message =
+        vector.addr === undefined
+          ? ({ type: "request" } as const)
+          : ({ type: "response", address: address(vector.addr) } as const);
+      expect(hex(encodeReflex(message))).toBe(vector.bytes);
+      expect(decodeReflex(unhex(vector.bytes))).toEqual(message);
+    }
+  });
+
+  test("reflex messages of another length or family are ignored", () => {
+    for (const length of [1, 18, 20]) expect(decodeReflex(new Uint8Array(length).fill(4))).toBeUndefined();
+    expect(decodeReflex(new Uint8Array(19).fill(5))).toBeUndefined();
+  });
+
+  test("rendezvous messages have the reference's bytes in both directions", () => {
+    for (const { message, bytes } of traversal.rendezvous) {
+      expect(hex(encodeRendezvous(rendezvous(message)))).toBe(bytes);
+      expect(decodeRendezvous(unhex(bytes))).toEqual(rendezvous(message));
+    }
+  });
+
+  test("rendezvous messages of another length, kind or family are ignored", () => {
+    for (const { bytes } of traversal.rendezvous) {
+      expect(decodeRendezvous(unhex(`${bytes}00`))).toBeUndefined();
+      expect(decodeRendezvous(unhex(bytes.slice(0, -2)))).toBeUndefined();
+      expect(decodeRendezvous(unhex(`04${bytes.slice(2)}`))).toBeUndefined();
+    }
+    expect(decodeRendezvous(unhex(`01${"00".repeat(27)}`))).toBeUndefined();
+  });
+
+  test("keep-alives have the reference's bytes in both directions", () => {
+    for (const { sender_node_id, punch_id, bytes } of traversal.keepalive) {
+      const keepAlive = { nodeId: BigInt(sender_node_id), punchId: punch_id };
+      expect(hex(encodeKeepAlive(keepAlive))).toBe(bytes);
+      expect(decodeKeepAlive(unhex(bytes))).toEqual(keepAlive);
+    }
+  });
+
+  test("13 or 15 bytes and another magic are no keep-alive", () => {
+    const bytes = encodeKeepAlive({ nodeId: 1n, punchId: 2 });
+    expect(decodeKeepAlive(bytes.subarray(0, 13))).toBeUndefined();
+    expect(decodeKeepAlive(Uint8Array.of(...bytes, 0))).toBeUndefined();
+    expect(decodeKeepAlive(bytes.with(1, 0x49))).toBeUndefined();
+    expect(() => encodeKeepAlive({ nodeId: 1n, punchId: 2 ** 32 })).toThrow(
+      expect.objectContaining({ code: "invalid-argument", value: 2 ** 32 }),
+    );
+  });
+
+  test("an inconsistent address block is refused before a byte is written", () => {
+    const target = new Uint8Array(19).fill(9);
+    const four = Uint8Array.of(1, 2, 3, 4);
+    const bad: AddressBlock[] = [
+      { family: 5 as 4, address: four, port: 1 },
+      { family: 6, address: four, port: 1 },
+      { family: 4, address: four, port: 65_536 },
+    ];
+    for (const block of bad) expect(() => writeAddressBlock(target, 0, block)).toThrow("must");
+    expect(() => writeAddressBlock(target, 1, { family: 4, address: four, port: 1 })).toThrow(
+      expect.objectContaining({ code: "buffer-too-small" }),
+    );
+    expect(target.every((byte) => byte === 9)).toBe(true);
+    expect(readAddressBlock(target, 1)).toBeUndefined();
+  });
+});
