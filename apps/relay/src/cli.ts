@@ -19,10 +19,12 @@ async function main(): Promise<void> {
     return;
   }
   const reporter = settings.json ? new JsonReporter(stdout) : new TerminalReporter(stdout);
+  // Before anything is announced: whoever reads that the relay listens may stop it. A second signal kills.
+  const stopped = new Promise<NodeJS.Signals>((resolve) => {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, resolve);
+  });
   const relay = await startRelay(settings, reporter);
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.once(signal, () => void relay.stop(signal));
-  }
+  await relay.stop(await stopped);
 }
 
 try {

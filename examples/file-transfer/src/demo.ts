@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { makeDefaultFile } from "./default-file.ts";
-import type { Leg, Message } from "./messages.ts";
+import { is, type Leg, type MessageOf } from "./messages.ts";
 import { DemoProcess } from "./processes.ts";
 
 /** The result of a run, printed as the last line with `--json`. */
@@ -30,13 +30,6 @@ export interface Summary {
 }
 
 const BAR_WIDTH = 40;
-
-type Of<E extends Message["event"]> = Extract<Message, { event: E }>;
-
-function is<E extends Message["event"]>(event: E, leg?: Leg) {
-  return (message: Message): message is Of<E> =>
-    message.event === event && (leg === undefined || (message as { leg?: Leg }).leg === leg);
-}
 
 /** Starts relay, receiver and sender as processes of their own, and sends the file over the relay and directly. */
 async function run(
@@ -114,7 +107,7 @@ async function run(
   }
 }
 
-function figures({ bytes, milliseconds, packets, retransmissions }: Of<"sent">): Summary["direct"] {
+function figures({ bytes, milliseconds, packets, retransmissions }: MessageOf<"sent">): Summary["direct"] {
   return {
     mbPerSecond: Number((bytes / 1e3 / Math.max(milliseconds, 0.001)).toFixed(2)),
     milliseconds: Math.round(milliseconds),

@@ -1,4 +1,4 @@
-import { bytesToHex, hexToBytes, type PeerContact } from "@netmesh/sdk";
+import { bytesToHex, hexToBytes, type MeshOptions, type PeerContact } from "@netmesh/sdk";
 
 /** How to reach a process of the demo, as it travels between processes: hex strings instead of bytes and bigints. */
 export interface Contact {
@@ -24,6 +24,18 @@ export type Message =
 
 /** Over the relay, or straight. */
 export type Leg = "relayed" | "direct";
+
+/** The messages of one kind. */
+export type MessageOf<E extends Message["event"]> = Extract<Message, { event: E }>;
+
+/** Whether a message is of that kind, and of that leg when one is given. */
+export function is<E extends Message["event"]>(
+  event: E,
+  leg?: Leg,
+): (message: Message) => message is MessageOf<E> {
+  return (message): message is MessageOf<E> =>
+    message.event === event && (leg === undefined || (message as { leg?: Leg }).leg === leg);
+}
 
 /** Stream ids of the two transfers. */
 export const STREAM_IDS: Readonly<Record<Leg, bigint>> = { relayed: 1n, direct: 2n };
@@ -80,6 +92,17 @@ export function fromEnvironment(name: string): string {
   const value = process.env[name];
   if (value === undefined) throw new Error(`${name} is not set`);
   return value;
+}
+
+/** Settings of both meshes, from the environment: the key, and how long silence is borne. */
+export function meshSettings(): Pick<MeshOptions, "bind" | "psk" | "heartbeatMs" | "sessionTimeoutMs"> {
+  const sessionTimeoutMs = Number(process.env["DEMO_SESSION_TIMEOUT_MS"] ?? 30_000);
+  return {
+    bind: "127.0.0.1:0",
+    psk: hexToBytes(fromEnvironment("DEMO_PSK")),
+    heartbeatMs: sessionTimeoutMs / 6,
+    sessionTimeoutMs,
+  };
 }
 
 /** Runs a process of the demo; a failure is told to the parent and becomes the exit code. */

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import type { Message } from "./messages.ts";
+import { is, type Message, type MessageOf } from "./messages.ts";
 
 /** How long a process may take to say what is waited for. */
 const SILENCE_MS = 60_000;
@@ -89,6 +89,11 @@ export class DemoProcess {
       this.#listeners.add(look);
       look();
     });
+  }
+
+  /** The failure that the process reports. */
+  failure(): Promise<MessageOf<"failed">> {
+    return this.expect(is("failed"));
   }
 
   /** Asks the process to stop, kills it when it does not, and resolves when it is gone. */

@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
-import { hexToBytes, Mesh, type MeshStream } from "@netmesh/sdk";
+import { Mesh, type MeshStream } from "@netmesh/sdk";
 import {
   type Contact,
   type FileHeader,
   fromContact,
   fromEnvironment,
   type Leg,
+  meshSettings,
   runProcess,
   STREAM_IDS,
   tell,
@@ -44,7 +45,7 @@ async function receive(stream: MeshStream, leg: Leg, folder: string): Promise<vo
 await runProcess(async () => {
   const relay = fromContact(JSON.parse(fromEnvironment("DEMO_RELAY")) as Contact);
   const folder = fromEnvironment("DEMO_FOLDER");
-  const mesh = await Mesh.open({ bind: "127.0.0.1:0", psk: hexToBytes(fromEnvironment("DEMO_PSK")) });
+  const mesh = await Mesh.open(meshSettings());
   mesh.addEventListener("stream", ({ peer, streamId }) => {
     const leg = streamId === STREAM_IDS.relayed ? "relayed" : "direct";
     const stream = mesh.openStream(peer.nodeId, { streamId, reliability: "reliable", windowBytes: 1 << 20 });

@@ -2,13 +2,14 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
-import { hexToBytes, Mesh, type Peer } from "@netmesh/sdk";
+import { Mesh, type Peer } from "@netmesh/sdk";
 import {
   type Contact,
   type FileHeader,
   fromContact,
   fromEnvironment,
   type Leg,
+  meshSettings,
   type Received,
   runProcess,
   STREAM_IDS,
@@ -71,7 +72,7 @@ await runProcess(async () => {
   const relay = fromContact(JSON.parse(fromEnvironment("DEMO_RELAY")) as Contact);
   const receiver = fromContact(JSON.parse(fromEnvironment("DEMO_RECEIVER")) as Contact);
   const path = fromEnvironment("DEMO_FILE");
-  await using mesh = await Mesh.open({ bind: "127.0.0.1:0", psk: hexToBytes(fromEnvironment("DEMO_PSK")) });
+  await using mesh = await Mesh.open(meshSettings());
   const throughRelay = await mesh.connect(relay);
   await send(mesh, await mesh.connectVia(throughRelay.nodeId, receiver), path, "relayed");
   await send(mesh, await mesh.connect(receiver), path, "direct");
