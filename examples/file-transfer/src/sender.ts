@@ -47,9 +47,10 @@ async function send(mesh: Mesh, peer: Peer, path: string, leg: Leg): Promise<voi
   await stream.end();
   const milliseconds = performance.now() - started;
   const { txSequence } = stream.stats();
-  const answer = await stream.events().next();
-  if (answer.done === true) throw new Error("the receiver did not answer");
-  const confirmed = JSON.parse(new TextDecoder().decode(answer.value.data)) as Received;
+  let confirmed: Received | undefined;
+  // To its end, so that the receiver's last packet is acknowledged before this process goes.
+  for await (const { data } of stream) confirmed = JSON.parse(new TextDecoder().decode(data)) as Received;
+  if (confirmed === undefined) throw new Error("the receiver did not answer");
   await stream.close();
   const after = mesh.stats().counters;
   const retransmissions =
