@@ -87,7 +87,8 @@ export interface MeshEvents extends Record<string, object> {
   /** Packets to the peer take another way. */
   "path-changed": { readonly peer: Peer };
   /**
-   * A peer writes on a stream that was not opened here. A listener that opens it at once, synchronously, misses nothing.
+   * A peer writes on a stream that was not opened here. What arrives on a reliable one waits, within its window, until it
+   * is opened or `events()` takes it; of others a listener that opens it at once, synchronously, misses nothing.
    */
   stream: {
     readonly peer: Peer;
@@ -102,11 +103,15 @@ export interface MeshEvents extends Record<string, object> {
 export interface MeshStats {
   readonly peers: number;
   readonly streams: number;
+  /** Events that nobody wanted: no open stream and no matching `events()`, or a stream that failed before it was opened. */
+  readonly unclaimedEvents: number;
   /** Present with the built-in transport. */
   readonly socket: SocketStats | undefined;
   /** Everything sent, received, forwarded, opened, refused and dropped, by reason. */
   readonly counters: Readonly<Counters>;
 }
+
+type DataEvent = Extract<CoreEvent, { type: "data" }>;
 
 interface Consumer {
   readonly filter: EventFilter;
@@ -132,8 +137,11 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   readonly #attempts = new Map<number, Pending>();
   readonly #accepts = new Map<bigint, Pending>();
   readonly #streams = new Map<Stream, MeshStream>();
+  /** What arrived on reliable streams that nobody has opened yet; their windows bound it. */
+  readonly #unclaimed = new Map<Stream, DataEvent[]>();
   readonly #consumers = new Set<Consumer>();
   readonly #views = new WeakMap<object, Peer>();
+  #unclaimedEvents = 0;
   #isStarted = false;
   #shutdown: Promise<void> | undefined;
 
@@ -376,6 +384,10 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     if (known !== undefined) return known;
     const handle = new MeshStream(this.#node, session, stream, (released) => this.#streams.delete(released));
     this.#streams.set(stream, handle);
+    const waiting = this.#unclaimed.get(stream);
+    this.#unclaimed.delete(stream);
+    for (const data of waiting ?? []) this.#offer(data, handle);
+    if (stream.remoteEnded) handle.onEnded();
     return handle;
   }
 
@@ -408,6 +420,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     return {
       peers: this.#node.core.peerCount,
       streams,
+      unclaimedEvents: this.#unclaimedEvents,
       socket: this.#udp?.stats(),
       counters: { ...this.#node.counters },
     };
@@ -472,6 +485,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
         this.#streams.get(event.stream)?.onEnded();
         return;
       case "stream-failed":
+        this.#dropUnclaimed(event.stream);
         this.#streams.get(event.stream)?.onFailed(toNetError(event.error));
         return;
       default:
@@ -479,9 +493,35 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     }
   }
 
-  #onData({ session, stream, packet }: Extract<CoreEvent, { type: "data" }>): void {
+  #onData(data: DataEvent): void {
+    const { session, stream, packet } = data;
     const handle = this.#streams.get(stream);
-    if (handle === undefined && this.#consumers.size === 0) return;
+    if (handle !== undefined) {
+      this.#offer(data, handle);
+      return;
+    }
+    if (this.#offer(data)) {
+      this.#node.core.consumed(session, stream, packet.wireBytes);
+      return;
+    }
+    if (!stream.options.reliable) {
+      this.#unclaimedEvents += packet.events.length;
+      return;
+    }
+    const waiting = this.#unclaimed.get(stream);
+    if (waiting === undefined) this.#unclaimed.set(stream, [data]);
+    else waiting.push(data);
+  }
+
+  #dropUnclaimed(stream: Stream): void {
+    for (const { packet } of this.#unclaimed.get(stream) ?? []) this.#unclaimedEvents += packet.events.length;
+    this.#unclaimed.delete(stream);
+  }
+
+  /** Gives events to the stream's handle and to whoever iterates `events()`; whether one of the latter wanted them. */
+  #offer({ session, stream, packet }: DataEvent, handle?: MeshStream): boolean {
+    let isWanted = false;
+    if (handle === undefined && this.#consumers.size === 0) return false;
     const receivedAtMs = monotonicClock.now();
     const { events, sequence, wireBytes, subprotocolId, channelHash, originHash } = packet;
     const last = events.length - 1;
@@ -498,8 +538,13 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
         receivedAtMs,
       };
       handle?.onData(event, index === last ? wireBytes : 0);
-      for (const { filter, queue } of this.#consumers) if (matches(filter, event)) queue.push(event);
+      for (const { filter, queue } of this.#consumers) {
+        if (!matches(filter, event)) continue;
+        isWanted = true;
+        queue.push(event);
+      }
     }
+    return isWanted;
   }
 
   #settle<K>(map: Map<K, Pending>, key: K): Pending | undefined {

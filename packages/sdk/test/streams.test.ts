@@ -220,6 +220,29 @@ describe("a reliable stream", () => {
     );
   });
 
+  it("keeps what arrives before the reader has opened it, and then lets the writer go on", async () => {
+    const [a, b] = await pair();
+    const out = a.openStream(b.nodeId, { streamId: 11n, reliability: "reliable", windowBytes: 20_000 });
+    const writing = (async () => {
+      for (let i = 0; i < 100; i++) await out.write(bytes(`${i}`.padEnd(1_000)));
+      await out.end();
+    })();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(out.stats().txSequence).toBeLessThan(40);
+    const reading = collect(b.openStream(a.nodeId, { streamId: 11n, reliability: "reliable" }));
+    await writing;
+    expect((await reading).map(({ data }) => Number.parseInt(text(data), 10))).toEqual(
+      Array.from({ length: 100 }, (_, i) => i),
+    );
+    expect(b.stats().unclaimedEvents).toBe(0);
+  });
+
+  it("counts what nobody wanted", async () => {
+    const [a, b] = await pair();
+    await a.send(b.nodeId, ["1", "2"].map(bytes));
+    await expect.poll(() => b.stats().unclaimedEvents).toBe(2);
+  });
+
   it("refuses options that contradict each other", async () => {
     const [a, b] = await pair();
     for (const options of [

@@ -23,7 +23,10 @@ export type CoreEvent =
   | { readonly type: "path-changed"; readonly peer: Peer }
   /** The peer's first packet has created a stream that nobody has opened here. */
   | { readonly type: "stream-opened"; readonly session: Session; readonly stream: Stream }
-  /** Events have arrived. */
+  /**
+   * Events have arrived. Tell the core by `consumed` when they were taken: until then the sender of a reliable stream may
+   * not send as much again.
+   */
   | {
       readonly type: "data";
       readonly session: Session;

@@ -250,7 +250,11 @@ export class SessionRegistry {
     for (const stream of session.streams) {
       if (!stream.isOpen && stream.isDrained && stream.lastActivityMs < before) idle.push(stream);
     }
-    for (const stream of idle) this.#receiver.forget(session, stream);
+    for (const stream of idle) {
+      // Nobody has taken what arrived on it: the peer has to know.
+      if (stream.unreadBytes > 0) this.#sender.sendReset(session, stream.id);
+      this.#receiver.forget(session, stream);
+    }
   }
 
   /** Removes a session, and the peer with its last one. */

@@ -173,7 +173,7 @@ export class StreamReceiver {
   evictIdle(session: Session): boolean {
     let oldest: Stream | undefined;
     for (const stream of session.streams) {
-      if (stream.isOpen || !stream.isDrained) continue;
+      if (stream.isOpen || !stream.isDrained || stream.unreadBytes > 0) continue;
       if (oldest === undefined || stream.lastActivityMs < oldest.lastActivityMs) oldest = stream;
     }
     if (oldest === undefined) return false;
@@ -223,9 +223,9 @@ export class StreamReceiver {
     return events;
   }
 
-  /** Counts bytes for the sender; those of a stream with a reader only once the reader has taken them. */
+  /** Counts bytes for the sender; those of a reliable stream only once the application has taken them. */
   #account(session: Session, stream: Stream, wireBytes: number): void {
-    if (!stream.isOpen || !stream.isReliable) {
+    if (!stream.isReliable) {
       stream.consumedBytes += wireBytes;
       return;
     }
