@@ -45,4 +45,6 @@ if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== wanted) {
   writeFileSync(stamp, wanted);
 }
 
-for (const script of process.argv.slice(2)) pnpm("run", script);
+// What follows the script's name on the command line is its own: `npm start -- --json FILE`.
+const [script, ...rest] = process.argv.slice(2);
+pnpm("run", script, ...rest);
