@@ -1,5 +1,6 @@
 /** A monotonic clock, in milliseconds with any fraction; its zero is arbitrary. */
 export interface Clock {
+  /** The time now. */
   now(): number;
 }
 

@@ -8,8 +8,10 @@ export { type Clock, monotonicClock } from "./clock.ts";
 // The core
 export { type CoreConfig, type CoreOptions, type RelayPolicy, SAFE_DATAGRAM_BYTES } from "./core/config.ts";
 export { Counters } from "./core/counters.ts";
+export type { DeadlineHeap, Timed } from "./core/deadline-heap.ts";
 export type { CoreEvent, InboundPacket } from "./core/events.ts";
 export { type CoreSink, MeshCore } from "./core/mesh-core.ts";
+export type { Alarm } from "./core/state.ts";
 export { MeshError, type MeshErrorCode } from "./errors.ts";
 export type { HandshakeMode } from "./handshake/initiation.ts";
 export { MeshNode, type NodeOptions, platformScheduler, type Scheduler } from "./node.ts";

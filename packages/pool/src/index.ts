@@ -28,7 +28,7 @@ export { PACKET_OFFSET, PacketSlot } from "./packet-slot.ts";
 export { MAX_POOL_SIZE } from "./pool-size.ts";
 export { SealingKey, type SealingKeyOptions } from "./sealing-key.ts";
 export { DEFAULT_SLOT_COUNT, DEFAULT_SLOT_SIZE, SlotRing } from "./slot-ring.ts";
-export { ThreadCaches } from "./thread-caches.ts";
+export { type CacheOwner, ThreadCaches } from "./thread-caches.ts";
 export {
   DEFAULT_LOCAL_CAPACITY,
   DEFAULT_POOL_SIZE,

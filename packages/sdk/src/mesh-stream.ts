@@ -210,6 +210,7 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
     };
   }
 
+  /** {@link events} without a signal. */
   [Symbol.asyncIterator](): AsyncIterator<InboundEvent, undefined> {
     return this.events();
   }
@@ -300,11 +301,12 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
     this.#release(undefined);
   }
 
+  /** {@link close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  // What the mesh passes on.
+  // What the mesh passes on; stripped from the published types.
 
   /** @internal */
   onData(event: InboundEvent, wireBytes: number): void {

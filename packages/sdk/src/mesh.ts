@@ -435,6 +435,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     return this.#shutdown;
   }
 
+  /** {@link shutdown}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.shutdown();
   }

@@ -1,5 +1,10 @@
 /** A listener with its own type of event. */
-export type TypedListener<E> = ((event: E) => void) | { handleEvent(event: E): void };
+export type TypedListener<E> =
+  | ((event: E) => void)
+  | {
+      /** Takes the event. */
+      handleEvent(event: E): void;
+    };
 
 type Listener = Parameters<EventTarget["addEventListener"]>[1];
 type AddOptions = Parameters<EventTarget["addEventListener"]>[2];
@@ -7,6 +12,7 @@ type RemoveOptions = Parameters<EventTarget["removeEventListener"]>[2];
 
 /** An `EventTarget` whose event names and properties are known to the compiler. */
 export class TypedEventTarget<Map extends Record<string, object>> extends EventTarget {
+  /** Calls the listener with every event of that type until the signal in `options` aborts or it is removed. */
   override addEventListener<K extends keyof Map & string>(
     type: K,
     listener: TypedListener<Event & Map[K]> | null,
@@ -15,6 +21,7 @@ export class TypedEventTarget<Map extends Record<string, object>> extends EventT
     super.addEventListener(type, listener as Listener, options);
   }
 
+  /** Takes `addEventListener` back. */
   override removeEventListener<K extends keyof Map & string>(
     type: K,
     listener: TypedListener<Event & Map[K]> | null,

@@ -53,6 +53,7 @@ export interface CoreOptions {
 
 /** {@link CoreOptions} with every default applied. */
 export type CoreConfig = Required<CoreOptions> & {
+  /** Size of the datagrams sent to an address. */
   readonly datagramBytes: (address: SocketAddress) => number;
 };
 
