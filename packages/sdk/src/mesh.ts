@@ -15,7 +15,7 @@ import {
 import { type SocketOptions, type SocketStats, UdpTransport } from "@netmesh/transport-udp";
 import { SocketAddress } from "@netmesh/wire";
 import { abortable, type OpOptions, requireBytes, requireId, signalOf, toEvents } from "./arguments.ts";
-import { InvalidArgumentError, ShutdownError, TransportError, toNetError } from "./errors.ts";
+import { InvalidArgumentError, ShutdownError, StreamError, TransportError, toNetError } from "./errors.ts";
 import { EventQueue, iterate, type OverflowPolicy } from "./event-queue.ts";
 import type { EventFilter, InboundEvent } from "./inbound-event.ts";
 import { MeshStream } from "./mesh-stream.ts";
@@ -368,7 +368,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     const accepted = this.#guard(() => this.#node.core.send(to, PLAIN_STREAM_ID, events));
     this.#node.touch();
     if (accepted < events.length) {
-      throw new TransportError("backpressure", `only ${accepted} of ${events.length} events were taken`);
+      throw new StreamError("backpressure", `only ${accepted} of ${events.length} events were taken`, { accepted });
     }
   }
 

@@ -293,6 +293,7 @@ export class SessionRegistry {
   /** Ends every session and wipes all keys. */
   close(error: MeshError): void {
     for (const session of [...this.#state.sessions]) {
+      this.#receiver.flushAllGrants(session);
       this.#endStreams(session, error);
       this.#destroy(session);
     }

@@ -316,8 +316,9 @@ export class StreamReceiver {
     stream.unacknowledged++;
     const pending = stream.consumedBytes - stream.grantedBytes;
     if (atOnce || stream.unacknowledged >= GRANT_EVERY_PACKETS || pending >= GRANT_EVERY_BYTES) {
-      if (stream.grantDueMs > this.#state.nowMs) this.#state.grantTurns.push({ session, stream });
       stream.grantDueMs = this.#state.nowMs;
+      if (!stream.isGrantScheduled) this.#state.grantTurns.push({ session, stream });
+      stream.isGrantScheduled = true;
       return;
     }
     if (stream.grantDueMs !== Number.POSITIVE_INFINITY) return;
@@ -328,6 +329,7 @@ export class StreamReceiver {
 
   /** Sends the grant that is owed, and reports what is missing. */
   flushGrant(session: Session, stream: Stream): void {
+    stream.isGrantScheduled = false;
     if (stream.grantDueMs > this.#state.nowMs || stream.ended !== undefined) return;
     const acknowledged = stream.isReliable ? stream.receive.next : 0;
     if (!this.#sendGrant(session, stream.id, stream.consumedBytes, acknowledged)) {
@@ -341,6 +343,15 @@ export class StreamReceiver {
     stream.grantedBytes = stream.consumedBytes;
     stream.grantsSent++;
     if (stream.receive.end - stream.receive.next > REORDERING_THRESHOLD) this.#reportMissing(session, stream);
+  }
+
+  /** Sends every grant that a session still owes: its last chance, when the node closes. */
+  flushAllGrants(session: Session): void {
+    for (const stream of session.timedStreams) {
+      if (stream.grantDueMs === Number.POSITIVE_INFINITY) continue;
+      stream.grantDueMs = this.#state.nowMs;
+      this.flushGrant(session, stream);
+    }
   }
 
   #sendGrant(session: Session, streamId: bigint, total: number, acknowledged: number): boolean {

@@ -78,6 +78,8 @@ export class Stream {
   grantedBytes = 0;
   /** When a grant is due, `Infinity` when none is owed. */
   grantDueMs: number = Number.POSITIVE_INFINITY;
+  /** In the core's list of streams that owe a grant now. */
+  isGrantScheduled = false;
   grantsSent = 0;
   /** When the next report of missing packets may be sent. */
   nextNackMs = 0;
