@@ -32,7 +32,10 @@ export interface CoreOptions {
   readonly streamIdleTimeoutMs?: number;
   /** Streams that a peer creates are reliable even when their packets do not say so; default false. */
   readonly defaultReliable?: boolean;
-  /** How long one lost packet of a reliable stream is repaired; default 10 000, at most the session time-out. */
+  /**
+   * How long a reliable stream repairs losses without a word of the receiver, and how long a receiver waits for a
+   * repair while other packets arrive; default 10 000, at most the session time-out.
+   */
   readonly repairBudgetMs?: number;
   /** Received bytes that may wait for the application on one stream; default 4 MiB. */
   readonly receiveBufferBytes?: number;

@@ -12,7 +12,7 @@ import type { CoreState } from "../core/state.ts";
 import { MeshError } from "../errors.ts";
 import type { PacketWriter } from "../session/packet-writer.ts";
 import type { Session } from "../session/session.ts";
-import type { SentPacket } from "./send-window.ts";
+import type { SendWindow, SentPacket } from "./send-window.ts";
 import type { Stream } from "./stream.ts";
 
 /** Events waiting on a stream without a window, in bytes. */
@@ -195,6 +195,7 @@ export class StreamSender {
     stream.credit.grant(total, nowMs);
     const { sendWindow } = stream;
     if (sendWindow !== undefined && sendWindow.acknowledge(acknowledged, nowMs) > 0) {
+      this.#repairLost(session, stream, sendWindow);
       this.watch(session, stream);
       if (stream.isDrained && (!stream.finishing || stream.endSent)) {
         this.#state.emit({ type: "stream-drained", session, stream });
@@ -218,6 +219,15 @@ export class StreamSender {
     if (packet === undefined) return;
     this.#state.counters.retransmitNack++;
     this.#repair(session, stream, packet);
+  }
+
+  #repairLost(session: Session, stream: Stream, sendWindow: SendWindow): void {
+    for (;;) {
+      const packet = sendWindow.nextLost(this.#state.nowMs);
+      if (packet === undefined) return;
+      this.#state.counters.retransmitTimeout++;
+      this.#repair(session, stream, packet);
+    }
   }
 
   #repair(session: Session, stream: Stream, packet: SentPacket): void {
