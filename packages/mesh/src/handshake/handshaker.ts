@@ -126,7 +126,7 @@ export class Handshaker {
 
   #sendMessage1(initiation: Initiation): void {
     const { nowMs, alarms } = this.#state;
-    initiation.sends++;
+    if (initiation.sends++ === 0) initiation.firstSentAtMs = nowMs;
     initiation.sentAtMs = nowMs;
     this.#transmit(initiation.datagram as Uint8Array, initiation.via);
     alarms.schedule(initiation, Math.min(initiation.untilMs, initiation.repeatAtMs));
@@ -287,8 +287,8 @@ export class Handshaker {
       features,
       path,
       publicKey: pending.publicKey,
-      // After a repetition nobody knows which message was answered.
-      ...(pending.sends === 1 ? { roundTripMs: nowMs - pending.sentAtMs } : {}),
+      // After a repetition nobody knows which message was answered; too long does no harm.
+      roundTripMs: nowMs - pending.firstSentAtMs,
     });
     counters.handshakesCompleted++;
     this.#finish(pending);
