@@ -94,6 +94,8 @@ export class StreamReceiver {
 
     if (this.#isFull(session, stream, sequence, wireBytes)) {
       counters.receiveQueueFull++;
+      // A word to the sender, or it takes a slow reader for a dead one.
+      this.#oweGrant(session, stream, true);
       return;
     }
     const verdict = stream.receive.receive(sequence);
