@@ -85,6 +85,10 @@ export class Stream {
   gapSinceMs = 0;
   /** The value of `receive.next` at that time. */
   gapAt = 0;
+  /** When the gap was last looked at. */
+  gapLookMs = 0;
+  /** When the last packet of the stream arrived. */
+  lastPacketMs = 0;
 
   constructor(
     id: bigint,
