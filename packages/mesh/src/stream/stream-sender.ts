@@ -57,6 +57,7 @@ export class StreamSender {
     for (const event of events) {
       if (!this.#hasRoom(stream, event.length, limit)) {
         stream.wantsRoom = true;
+        if (taken === 0) this.schedule(session, stream);
         stream.credit.backpressureEvents++;
         this.#state.counters.backpressureCredit++;
         break;
@@ -127,6 +128,7 @@ export class StreamSender {
       stream.queueHead = 0;
     }
     this.#offerRoom(session, stream);
+    if (stream.sendWindow === undefined) this.watch(session, stream);
   }
 
   /** Sends events from the head of the queue up to `to`; false when nothing could be sent. */
@@ -240,7 +242,13 @@ export class StreamSender {
   /** Repairs what has timed out; fails the stream when its budget is spent. Returns the next deadline. */
   onDeadline(session: Session, stream: Stream): number {
     const { sendWindow } = stream;
-    if (sendWindow === undefined || stream.ended !== undefined) return Number.POSITIVE_INFINITY;
+    if (stream.ended !== undefined) return Number.POSITIVE_INFINITY;
+    if (sendWindow === undefined) {
+      stream.credit.writeOff(this.#state.nowMs);
+      if (stream.queuedBytes > 0) this.schedule(session, stream);
+      this.#offerRoom(session, stream);
+      return this.#deadline(stream);
+    }
     const due = sendWindow.timeOut(this.#state.nowMs);
     if (due === "gave-up") {
       this.#state.counters.retransmitGiveUp++;
@@ -266,9 +274,15 @@ export class StreamSender {
     }
   }
 
-  /** Makes the session wake up when the stream's oldest packet times out. */
+  /** When the oldest packet times out; on an unreliable stream without room, when lost bytes are written off. */
+  #deadline(stream: Stream): number {
+    if (stream.sendWindow !== undefined) return stream.sendWindow.deadline;
+    return stream.wantsRoom || stream.queuedBytes > 0 ? stream.credit.writeOffDueMs : Number.POSITIVE_INFINITY;
+  }
+
+  /** Makes the session wake up when {@link onDeadline} has something to do. */
   watch(session: Session, stream: Stream): void {
-    const deadline = stream.sendWindow?.deadline ?? Number.POSITIVE_INFINITY;
+    const deadline = this.#deadline(stream);
     if (deadline === Number.POSITIVE_INFINITY) return;
     session.timedStreams.add(stream);
     this.#state.alarms.hasten(session, deadline);
