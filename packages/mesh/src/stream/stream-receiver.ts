@@ -206,7 +206,8 @@ export class StreamReceiver {
       id: stream.id,
       closedMs: this.#state.nowMs,
       sendNext: stream.sendWindow?.next ?? stream.nextSequence,
-      sentBytes: stream.credit.sent,
+      // What the receiver has accounted for, at least: more would be missing from the next use's window for good.
+      sentBytes: stream.credit.maxConsumedSeen,
       receiveNext: stream.isReliable ? stream.receive.next : 0,
       consumedBytes: stream.consumedBytes,
     });

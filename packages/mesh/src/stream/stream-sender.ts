@@ -217,10 +217,26 @@ export class StreamSender {
   }
 
   #repairMissing(session: Session, stream: Stream, sequence: number): void {
+    if (sequence < stream.firstSequence) {
+      this.#fill(session, stream, sequence);
+      return;
+    }
     const packet = stream.sendWindow?.reportMissing(sequence, this.#state.nowMs);
     if (packet === undefined) return;
     this.#state.counters.retransmitNack++;
     this.#repair(session, stream, packet);
+  }
+
+  /** Sends an empty packet in the place of one that an earlier use of the id has left behind (weakness S4). */
+  #fill(session: Session, stream: Stream, sequence: number): void {
+    const { nowMs } = this.#state;
+    if (stream.sendWindow === undefined) return;
+    if (nowMs >= stream.filledAtMs + stream.sendWindow.roundTrip.timeoutMs) stream.filledTo = 0;
+    if (sequence < stream.filledTo) return;
+    stream.filledTo = sequence + 1;
+    stream.filledAtMs = nowMs;
+    this.#setSequence(stream, sequence, PacketFlags.RELIABLE);
+    this.#writer.send(session, stream.fields, NO_EVENTS, 0, 0);
   }
 
   #repairLost(session: Session, stream: Stream, sendWindow: SendWindow): void {
