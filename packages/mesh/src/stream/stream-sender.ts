@@ -57,7 +57,7 @@ export class StreamSender {
     for (const event of events) {
       if (!this.#hasRoom(stream, event.length, limit)) {
         stream.wantsRoom = true;
-        if (taken === 0) this.schedule(session, stream);
+        this.watch(session, stream);
         stream.credit.backpressureEvents++;
         this.#state.counters.backpressureCredit++;
         break;
