@@ -232,7 +232,9 @@ export class SessionRegistry {
   /** How long a session is kept without a word of the peer, in milliseconds. */
   #patienceMs(session: Session): number {
     const { sessionTimeoutMs, handshakeTimeoutMs } = this.#state.config;
-    return session.isConfirmed
+    // Through a relay a node of the reference shows its keys no earlier than with its first data.
+    const isExpectedToWait = session.peer.session === session && !this.#expectsHeartbeats(session);
+    return session.isConfirmed || isExpectedToWait
       ? REMOVE_AFTER_TIMEOUTS * sessionTimeoutMs
       : UNCONFIRMED_TIMEOUTS * handshakeTimeoutMs;
   }
