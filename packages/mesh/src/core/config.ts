@@ -1,5 +1,5 @@
 import type { RandomSource, StaticKeyPair } from "@netmesh/crypto";
-import { copyBytes, MAX_PACKET_SIZE, type SocketAddress } from "@netmesh/wire";
+import { copyBytes, MAX_PACKET_SIZE, PeerFeature, type SocketAddress } from "@netmesh/wire";
 import type { Clock } from "../clock.ts";
 import { MeshError } from "../errors.ts";
 
@@ -32,7 +32,10 @@ export interface CoreOptions {
   readonly streamIdleTimeoutMs?: number;
   /** Streams that a peer creates are reliable even when their packets do not say so; default false. */
   readonly defaultReliable?: boolean;
-  /** How long one lost packet of a reliable stream is repaired; default 10 000, at most the session time-out. */
+  /**
+   * How long a reliable stream repairs losses without a word of the receiver, and how long a receiver waits for a
+   * repair while other packets arrive; default 10 000, at most the session time-out.
+   */
   readonly repairBudgetMs?: number;
   /** Received bytes that may wait for the application on one stream; default 4 MiB. */
   readonly receiveBufferBytes?: number;
@@ -49,6 +52,11 @@ export interface CoreOptions {
   readonly acceptPeers?: (nodeId: bigint, address: SocketAddress) => boolean;
   /** Handshake messages answered per second: from one address, and in all. Default 64 and 2000. */
   readonly handshakesPerSecond?: { readonly perSource: number; readonly total: number };
+  /**
+   * Bits of `PeerFeature` that this node announces and uses; default all. An interop setting: 0 makes it behave as a
+   * node of the reference does, towards every peer.
+   */
+  readonly features?: number;
 }
 
 /** {@link CoreOptions} with every default applied. */
@@ -59,6 +67,10 @@ export type CoreConfig = Required<CoreOptions> & {
 
 /** Datagram size that crosses the internet without fragmentation. */
 export const SAFE_DATAGRAM_BYTES = 1_200;
+
+/** What this implementation can do beyond the reference. */
+export const OWN_FEATURES: number =
+  PeerFeature.ROUTED_HEARTBEAT | PeerFeature.SELECTIVE_REPAIR | PeerFeature.STREAM_FIN;
 
 const SMALLEST_DATAGRAM_BYTES = 256;
 
@@ -103,6 +115,7 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
           : (address) => (address.isLoopback ? MAX_PACKET_SIZE : SAFE_DATAGRAM_BYTES),
     acceptPeers: options.acceptPeers ?? (() => true),
     handshakesPerSecond: options.handshakesPerSecond ?? { perSource: 64, total: 2_000 },
+    features: (options.features ?? OWN_FEATURES) & OWN_FEATURES,
   };
 }
 

@@ -6,13 +6,8 @@ import {
   NoiseResponder,
   type NoiseResult,
 } from "@netmesh/crypto";
-import {
-  decodeHandshakePayload,
-  encodeHandshakePayload,
-  low32,
-  PeerFeature,
-  type SocketAddress,
-} from "@netmesh/wire";
+import { decodeHandshakePayload, encodeHandshakePayload, low32, type SocketAddress } from "@netmesh/wire";
+import type { CoreConfig } from "../core/config.ts";
 import type { CoreState } from "../core/state.ts";
 import { MeshError } from "../errors.ts";
 import type { Peer } from "../session/peer.ts";
@@ -28,10 +23,6 @@ const EPHEMERAL_BYTES = 32;
 const RETRY_PAUSE_MS = 100;
 /** Direct handshakes that may be waited for at once; each is tried on every message. */
 const MAX_EXPECTED = 64;
-
-/** What this implementation can do beyond the reference. */
-export const OWN_FEATURES: number =
-  PeerFeature.ROUTED_HEARTBEAT | PeerFeature.SELECTIVE_REPAIR | PeerFeature.STREAM_FIN;
 
 /** Both roles of the handshake, direct and routed (spec/crypto.md §4). */
 export class Handshaker {
@@ -120,9 +111,7 @@ export class Handshaker {
     initiation.untilMs = nowMs + config.handshakeTimeoutMs;
     let message: Uint8Array;
     try {
-      message = noise.writeMessage1(
-        encodeHandshakePayload({ nodeId: config.nodeId, features: OWN_FEATURES }),
-      );
+      message = noise.writeMessage1(ownPayload(config));
     } catch {
       // A public key of small order: no try can ever succeed.
       noise.destroy();
@@ -137,7 +126,7 @@ export class Handshaker {
 
   #sendMessage1(initiation: Initiation): void {
     const { nowMs, alarms } = this.#state;
-    initiation.sends++;
+    if (initiation.sends++ === 0) initiation.firstSentAtMs = nowMs;
     initiation.sentAtMs = nowMs;
     this.#transmit(initiation.datagram as Uint8Array, initiation.via);
     alarms.schedule(initiation, Math.min(initiation.untilMs, initiation.repeatAtMs));
@@ -200,7 +189,7 @@ export class Handshaker {
       const responder = this.#readMessage1(message, nodeId);
       if (responder === undefined) continue;
       this.#expected.delete(nodeId);
-      const { features } = decodeHandshakePayload(responder.payload);
+      const features = decodeHandshakePayload(responder.payload).features & config.features;
       const peer = this.#answer(
         responder.noise,
         nodeId,
@@ -211,7 +200,7 @@ export class Handshaker {
       if (peer !== undefined) this.#state.emit({ type: "accepted", peer });
       return;
     }
-    if (config.psk.length > 0) counters.handshakeBad++;
+    counters.handshakeBad++;
   }
 
   /** Takes the Noise message of a routed handshake packet addressed to this node. */
@@ -235,7 +224,7 @@ export class Handshaker {
       counters.handshakeBad++;
       return;
     }
-    const { nodeId, features } = decodeHandshakePayload(responder.payload);
+    const { nodeId, features: announced } = decodeHandshakePayload(responder.payload);
     if (nodeId === undefined || low32(nodeId) !== sourceId || nodeId === config.nodeId) {
       responder.noise.destroy();
       counters.handshakeIdMismatch++;
@@ -252,7 +241,7 @@ export class Handshaker {
       return;
     }
     const route = { from: config.nodeId, to: nodeId };
-    const peer = this.#answer(responder.noise, nodeId, features, path, route);
+    const peer = this.#answer(responder.noise, nodeId, announced & config.features, path, route);
     if (peer === undefined || pending?.nodeId !== nodeId) return;
     this.#finish(pending);
     this.#state.emit({ type: "connected", attempt: pending.attempt, peer });
@@ -289,7 +278,7 @@ export class Handshaker {
       return false;
     }
     const { nowMs, counters } = this.#state;
-    const { features } = decodeHandshakePayload(result.payload);
+    const features = decodeHandshakePayload(result.payload).features & this.#state.config.features;
     const keys = deriveSessionKeys(result.handshakeHash, "initiator");
     const peer = this.#sessions.installInitiated({
       nodeId: pending.nodeId,
@@ -298,8 +287,8 @@ export class Handshaker {
       features,
       path,
       publicKey: pending.publicKey,
-      // After a repetition nobody knows which message was answered.
-      ...(pending.sends === 1 ? { roundTripMs: nowMs - pending.sentAtMs } : {}),
+      // After a repetition nobody knows which message was answered; too long does no harm.
+      roundTripMs: nowMs - pending.firstSentAtMs,
     });
     counters.handshakesCompleted++;
     this.#finish(pending);
@@ -341,9 +330,7 @@ export class Handshaker {
       return undefined;
     }
     const ephemeral = noise.initiatorEphemeral;
-    const message2 = noise.writeMessage2(
-      encodeHandshakePayload({ nodeId: config.nodeId, features: OWN_FEATURES }),
-    );
+    const message2 = noise.writeMessage2(ownPayload(config));
     const reply = handshakeDatagram(message2, route);
     const keys = deriveSessionKeys(noise.result.handshakeHash, "responder");
     noise.destroy();
@@ -353,4 +340,9 @@ export class Handshaker {
     this.#transmit(reply, path.address);
     return peer;
   }
+}
+
+/** Payload of both messages of this node; as short as the reference's when there is nothing to announce. */
+function ownPayload({ nodeId, features }: CoreConfig): Uint8Array {
+  return encodeHandshakePayload(features === 0 ? { nodeId } : { nodeId, features });
 }

@@ -27,6 +27,7 @@ export class Initiation implements Alarm {
   /** Sends of the current message 1. */
   sends = 0;
   sentAtMs = 0;
+  firstSentAtMs = 0;
   /** When the running try, or the pause, is over. */
   untilMs = 0;
   deadline: number = Number.POSITIVE_INFINITY;

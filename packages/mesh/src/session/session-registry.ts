@@ -198,19 +198,13 @@ export class SessionRegistry {
     const state = this.#state;
     const { nowMs, config } = state;
     const { peer } = session;
-    const idleMs = nowMs - session.lastReceiveMs;
-    if (!session.isConfirmed && idleMs >= UNCONFIRMED_TIMEOUTS * config.handshakeTimeoutMs) {
+    // Compared as a time, not as a difference: rounded, that could stay just below its limit for ever.
+    let next = session.lastReceiveMs + this.#patienceMs(session);
+    if (nowMs >= next) {
       this.#drop(session);
       return;
     }
-    if (idleMs >= REMOVE_AFTER_TIMEOUTS * config.sessionTimeoutMs) {
-      this.#drop(session);
-      return;
-    }
-    let next = session.lastReceiveMs + REMOVE_AFTER_TIMEOUTS * config.sessionTimeoutMs;
-    if (!session.isConfirmed) {
-      next = Math.min(next, session.lastReceiveMs + UNCONFIRMED_TIMEOUTS * config.handshakeTimeoutMs);
-    } else if (!session.isSilent && this.#expectsHeartbeats(session)) {
+    if (session.isConfirmed && !session.isSilent && this.#expectsHeartbeats(session)) {
       const silentAtMs = session.lastReceiveMs + config.sessionTimeoutMs;
       if (nowMs > silentAtMs) this.#fallSilent(session);
       else next = Math.min(next, silentAtMs + 1);
@@ -233,6 +227,16 @@ export class SessionRegistry {
       else next = Math.min(next, due);
     }
     state.alarms.schedule(session, next);
+  }
+
+  /** How long a session is kept without a word of the peer, in milliseconds. */
+  #patienceMs(session: Session): number {
+    const { sessionTimeoutMs, handshakeTimeoutMs } = this.#state.config;
+    // Through a relay a node of the reference shows its keys no earlier than with its first data.
+    const isExpectedToWait = session.peer.session === session && !this.#expectsHeartbeats(session);
+    return session.isConfirmed || isExpectedToWait
+      ? REMOVE_AFTER_TIMEOUTS * sessionTimeoutMs
+      : UNCONFIRMED_TIMEOUTS * handshakeTimeoutMs;
   }
 
   #fallSilent(session: Session): void {

@@ -35,7 +35,8 @@ export class RoundTrip {
   /** The time-out without back-off, in milliseconds. */
   get baseTimeoutMs(): number {
     if (this.smoothedMs === undefined) return INITIAL_RTO_MS;
-    return Math.min(MAX_RTO_MS, Math.max(MIN_RTO_MS, this.smoothedMs + 4 * this.deviationMs));
+    // A margin also on a link without jitter: acknowledgements wait for company (RFC 6298 §2.3, the term G).
+    return Math.min(MAX_RTO_MS, this.smoothedMs + Math.max(MIN_RTO_MS, 4 * this.deviationMs));
   }
 
   /** The time-out to use now, in milliseconds. */

@@ -66,8 +66,16 @@ export class SendCredit {
     if (honest > this.maxConsumedSeen) {
       this.#add(honest - this.maxConsumedSeen);
       this.maxConsumedSeen = honest;
+      // What was written off has arrived after all, and must not hide a later loss.
+      this.#writtenOff = Math.min(this.#writtenOff, this.sent - honest);
     }
-    if (this.#writesOff) this.#writeOff(nowMs);
+    this.writeOff(nowMs);
+  }
+
+  /** When {@link writeOff} may next have an effect, in milliseconds; `Infinity` for never. */
+  get writeOffDueMs(): number {
+    const oldest = this.#marks[0];
+    return oldest === undefined ? Number.POSITIVE_INFINITY : oldest.atMs + WRITE_OFF_AFTER_MS;
   }
 
   #add(bytes: number): void {
@@ -84,9 +92,10 @@ export class SendCredit {
     this.#marks.push({ atMs: nowMs, sent: this.sent });
   }
 
-  #writeOff(nowMs: number): void {
+  /** Gives back the bytes of packets that were sent long ago and never accounted for. */
+  writeOff(nowMs: number): void {
     let old = 0;
-    while (this.#marks.length > 0 && nowMs - (this.#marks[0] as { atMs: number }).atMs > WRITE_OFF_AFTER_MS) {
+    while (nowMs >= this.writeOffDueMs) {
       old = (this.#marks.shift() as { sent: number }).sent;
     }
     const lost = old - this.maxConsumedSeen - this.#writtenOff;

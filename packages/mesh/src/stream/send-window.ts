@@ -17,6 +17,9 @@ export interface SentPacket {
   retries: number;
 }
 
+/** Least wait for an answer to the last try before a stream is given up. */
+const LAST_WAIT_MS = 1_000;
+
 /** How many packets may be tracked for a window of so many bytes (spec/session.md §6.3). */
 export function maxPendingForWindow(windowBytes: number): number {
   if (windowBytes === 0) return 32;
@@ -40,12 +43,23 @@ export class SendWindow {
   next = 0;
   readonly #repairBudgetMs: number;
   readonly #pending: (SentPacket | undefined)[] = [];
+  /** Index of the packet `base` in `#pending`. */
+  #head = 0;
+  /** When the receiver last said anything about the stream. */
+  #heardMs = 0;
   /** Losses below this sequence belong to a recovery that has already cut the window. */
   #recoverUntil = 0;
+  /** Packets below this sequence were in flight at the last time-out and count as lost. */
+  #lostUntil = 0;
+  /** The next of them to send again. */
+  #resendNext = 0;
+  #timedOutMs = 0;
+  /** No acknowledgement has told yet whether the last time-out was justified. */
+  #isProbing = false;
 
   /**
    * @param maxPending - how many packets may be tracked
-   * @param repairBudgetMs - how long one packet is repaired before the stream is given up
+   * @param repairBudgetMs - how long packets are repaired without a word of the receiver
    * @param initialRoundTripMs - first estimate, for example from the handshake
    */
   constructor(maxPending: number, repairBudgetMs: number, initialRoundTripMs?: number) {
@@ -84,10 +98,9 @@ export class SendWindow {
     return sequence < this.base ? undefined : this.#pending[this.#head + sequence - this.base];
   }
 
-  #head = 0;
-
   /** Takes an acknowledgement of everything below `acknowledged`; returns how many packets it released. */
   acknowledge(acknowledged: number, nowMs: number): number {
+    this.#heardMs = nowMs;
     const upTo = Math.min(acknowledged, this.next);
     const released = upTo - this.base;
     if (released <= 0) return 0;
@@ -99,6 +112,9 @@ export class SendWindow {
       this.#pending[this.#head++] = undefined;
     }
     this.base = upTo;
+    // Something that was not sent again has arrived: the flight was late, not lost (RFC 5682).
+    if (this.#isProbing && sampleFrom >= 0) this.#lostUntil = 0;
+    this.#isProbing = false;
     if (this.#head > 1024 && this.#head * 2 > this.#pending.length) {
       this.#pending.splice(0, this.#head);
       this.#head = 0;
@@ -127,23 +143,53 @@ export class SendWindow {
     return packet;
   }
 
+  /**
+   * The next packet that was lost together with the one that timed out, as far as the congestion window allows; to be
+   * called after an acknowledgement has made progress.
+   */
+  nextLost(nowMs: number): SentPacket | undefined {
+    for (;;) {
+      const sequence = Math.max(this.#resendNext, this.base);
+      if (sequence >= this.#lostUntil || sequence - this.base >= this.congestion.windowPackets) return undefined;
+      this.#resendNext = sequence + 1;
+      const packet = this.get(sequence) as SentPacket;
+      if (packet.sentAtMs >= this.#timedOutMs) continue;
+      this.#resend(packet, nowMs);
+      return packet;
+    }
+  }
+
   /** When the oldest packet times out, `Infinity` when nothing is in flight. */
   get deadline(): number {
     const oldest = this.#pending[this.#head];
-    return oldest === undefined ? Number.POSITIVE_INFINITY : oldest.sentAtMs + this.roundTrip.timeoutMs;
+    if (oldest === undefined) return Number.POSITIVE_INFINITY;
+    const { timeoutMs, baseTimeoutMs } = this.roundTrip;
+    const budgetEndMs = this.#budgetEndMs(oldest);
+    if (oldest.sentAtMs >= budgetEndMs) return oldest.sentAtMs + Math.max(baseTimeoutMs, LAST_WAIT_MS);
+    // However far the back-off has gone, there is one try at the end of the budget.
+    return Math.min(oldest.sentAtMs + timeoutMs, Math.max(budgetEndMs, oldest.sentAtMs + baseTimeoutMs));
+  }
+
+  /** A receiver that says anything about the stream is alive: the budget counts from then. */
+  #budgetEndMs(oldest: SentPacket): number {
+    return Math.max(oldest.firstSentAtMs, this.#heardMs) + this.#repairBudgetMs;
   }
 
   /**
-   * To be called at or after {@link deadline}. Returns the packet to send again, `"gave-up"` when the oldest one has
-   * used up its repair budget, undefined when nothing is due. Only the oldest packet probes: the acknowledgement or
-   * the reports it provokes tell about the rest.
+   * To be called at or after {@link deadline}. Returns the packet to send again, `"gave-up"` when the receiver has
+   * said nothing for the repair budget and one last try, undefined when nothing is due. Only the oldest packet probes:
+   * the acknowledgement or the reports it provokes tell about the rest.
    */
   timeOut(nowMs: number): SentPacket | "gave-up" | undefined {
     const oldest = this.#pending[this.#head];
-    if (oldest === undefined || nowMs < oldest.sentAtMs + this.roundTrip.timeoutMs) return undefined;
-    if (nowMs - oldest.firstSentAtMs >= this.#repairBudgetMs && oldest.retries > 0) return "gave-up";
+    if (oldest === undefined || nowMs < this.deadline) return undefined;
+    if (oldest.retries > 0 && oldest.sentAtMs >= this.#budgetEndMs(oldest)) return "gave-up";
     this.congestion.timedOut();
     this.#recoverUntil = this.next;
+    this.#lostUntil = this.next;
+    this.#resendNext = oldest.sequence + 1;
+    this.#timedOutMs = nowMs;
+    this.#isProbing = true;
     this.roundTrip.backoff++;
     this.#resend(oldest, nowMs);
     return oldest;

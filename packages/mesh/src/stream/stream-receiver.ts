@@ -35,6 +35,10 @@ const QUARANTINE_MS = 2_000;
 const NACK_INTERVAL_MS = 5;
 /** Pause between reports while nothing arrives. */
 const NACK_REPEAT_MS = 25;
+/** A stream without packets for so long is quiet: the sender is cut off, or has stopped. */
+const QUIET_AFTER_MS = 1_000;
+/** Pause between reports on a quiet stream. */
+const QUIET_NACK_REPEAT_MS = 250;
 /** So many packets have to overtake a missing one before it counts as lost rather than late. */
 const REORDERING_THRESHOLD = 3;
 /** Reports of one round to a peer that takes several. */
@@ -81,6 +85,7 @@ export class StreamReceiver {
     const wireBytes = payloadLength + PACKET_OVERHEAD;
     stream.packetsReceived++;
     stream.lastActivityMs = this.#state.nowMs;
+    stream.lastPacketMs = this.#state.nowMs;
 
     if (!stream.isReliable) {
       const events = this.#readEvents(header, bytes, offset, payloadLength);
@@ -94,6 +99,8 @@ export class StreamReceiver {
 
     if (this.#isFull(session, stream, sequence, wireBytes)) {
       counters.receiveQueueFull++;
+      // A word to the sender, or it takes a slow reader for a dead one.
+      this.#oweGrant(session, stream, true);
       return;
     }
     const verdict = stream.receive.receive(sequence);
@@ -199,7 +206,8 @@ export class StreamReceiver {
       id: stream.id,
       closedMs: this.#state.nowMs,
       sendNext: stream.sendWindow?.next ?? stream.nextSequence,
-      sentBytes: stream.credit.sent,
+      // What the receiver has accounted for, at least: more would be missing from the next use's window for good.
+      sentBytes: stream.credit.maxConsumedSeen,
       receiveNext: stream.isReliable ? stream.receive.next : 0,
       consumedBytes: stream.consumedBytes,
     });
@@ -394,6 +402,7 @@ export class StreamReceiver {
       stream.gapSinceMs = nowMs;
       stream.gapAt = stream.receive.next;
     }
+    stream.gapLookMs = nowMs;
     session.timedStreams.add(stream);
     alarms.hasten(session, nowMs + NACK_REPEAT_MS);
   }
@@ -404,6 +413,10 @@ export class StreamReceiver {
     if (stream.ended !== undefined) return Number.POSITIVE_INFINITY;
     this.flushGrant(session, stream);
     if (!stream.isReliable || !stream.receive.hasGap) return stream.grantDueMs;
+    // Time in which nothing arrives says nothing about the sender's will to repair.
+    const quietSinceMs = stream.lastPacketMs + QUIET_AFTER_MS;
+    stream.gapSinceMs += Math.max(0, nowMs - Math.max(stream.gapLookMs, quietSinceMs));
+    stream.gapLookMs = nowMs;
     if (stream.gapAt !== stream.receive.next) {
       stream.gapAt = stream.receive.next;
       stream.gapSinceMs = nowMs;
@@ -419,7 +432,8 @@ export class StreamReceiver {
       this.#oweGrant(session, stream, true);
     }
     this.#reportMissing(session, stream);
-    return Math.min(stream.grantDueMs, nowMs + NACK_REPEAT_MS);
+    const pauseMs = nowMs > quietSinceMs ? QUIET_NACK_REPEAT_MS : NACK_REPEAT_MS;
+    return Math.min(stream.grantDueMs, nowMs + pauseMs);
   }
 
   /** Applies one control event; malformed ones are counted and change nothing. */

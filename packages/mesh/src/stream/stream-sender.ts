@@ -12,7 +12,7 @@ import type { CoreState } from "../core/state.ts";
 import { MeshError } from "../errors.ts";
 import type { PacketWriter } from "../session/packet-writer.ts";
 import type { Session } from "../session/session.ts";
-import type { SentPacket } from "./send-window.ts";
+import type { SendWindow, SentPacket } from "./send-window.ts";
 import type { Stream } from "./stream.ts";
 
 /** Events waiting on a stream without a window, in bytes. */
@@ -57,6 +57,7 @@ export class StreamSender {
     for (const event of events) {
       if (!this.#hasRoom(stream, event.length, limit)) {
         stream.wantsRoom = true;
+        this.watch(session, stream);
         stream.credit.backpressureEvents++;
         this.#state.counters.backpressureCredit++;
         break;
@@ -127,6 +128,7 @@ export class StreamSender {
       stream.queueHead = 0;
     }
     this.#offerRoom(session, stream);
+    if (stream.sendWindow === undefined) this.watch(session, stream);
   }
 
   /** Sends events from the head of the queue up to `to`; false when nothing could be sent. */
@@ -195,6 +197,7 @@ export class StreamSender {
     stream.credit.grant(total, nowMs);
     const { sendWindow } = stream;
     if (sendWindow !== undefined && sendWindow.acknowledge(acknowledged, nowMs) > 0) {
+      this.#repairLost(session, stream, sendWindow);
       this.watch(session, stream);
       if (stream.isDrained && (!stream.finishing || stream.endSent)) {
         this.#state.emit({ type: "stream-drained", session, stream });
@@ -214,10 +217,35 @@ export class StreamSender {
   }
 
   #repairMissing(session: Session, stream: Stream, sequence: number): void {
+    if (sequence < stream.firstSequence) {
+      this.#fill(session, stream, sequence);
+      return;
+    }
     const packet = stream.sendWindow?.reportMissing(sequence, this.#state.nowMs);
     if (packet === undefined) return;
     this.#state.counters.retransmitNack++;
     this.#repair(session, stream, packet);
+  }
+
+  /** Sends an empty packet in the place of one that an earlier use of the id has left behind (weakness S4). */
+  #fill(session: Session, stream: Stream, sequence: number): void {
+    const { nowMs } = this.#state;
+    if (stream.sendWindow === undefined) return;
+    if (nowMs >= stream.filledAtMs + stream.sendWindow.roundTrip.timeoutMs) stream.filledTo = 0;
+    if (sequence < stream.filledTo) return;
+    stream.filledTo = sequence + 1;
+    stream.filledAtMs = nowMs;
+    this.#setSequence(stream, sequence, PacketFlags.RELIABLE);
+    this.#writer.send(session, stream.fields, NO_EVENTS, 0, 0);
+  }
+
+  #repairLost(session: Session, stream: Stream, sendWindow: SendWindow): void {
+    for (;;) {
+      const packet = sendWindow.nextLost(this.#state.nowMs);
+      if (packet === undefined) return;
+      this.#state.counters.retransmitTimeout++;
+      this.#repair(session, stream, packet);
+    }
   }
 
   #repair(session: Session, stream: Stream, packet: SentPacket): void {
@@ -230,7 +258,13 @@ export class StreamSender {
   /** Repairs what has timed out; fails the stream when its budget is spent. Returns the next deadline. */
   onDeadline(session: Session, stream: Stream): number {
     const { sendWindow } = stream;
-    if (sendWindow === undefined || stream.ended !== undefined) return Number.POSITIVE_INFINITY;
+    if (stream.ended !== undefined) return Number.POSITIVE_INFINITY;
+    if (sendWindow === undefined) {
+      stream.credit.writeOff(this.#state.nowMs);
+      if (stream.queuedBytes > 0) this.schedule(session, stream);
+      this.#offerRoom(session, stream);
+      return this.#deadline(stream);
+    }
     const due = sendWindow.timeOut(this.#state.nowMs);
     if (due === "gave-up") {
       this.#state.counters.retransmitGiveUp++;
@@ -256,9 +290,15 @@ export class StreamSender {
     }
   }
 
-  /** Makes the session wake up when the stream's oldest packet times out. */
+  /** When the oldest packet times out; on an unreliable stream without room, when lost bytes are written off. */
+  #deadline(stream: Stream): number {
+    if (stream.sendWindow !== undefined) return stream.sendWindow.deadline;
+    return stream.wantsRoom || stream.queuedBytes > 0 ? stream.credit.writeOffDueMs : Number.POSITIVE_INFINITY;
+  }
+
+  /** Makes the session wake up when {@link onDeadline} has something to do. */
   watch(session: Session, stream: Stream): void {
-    const deadline = stream.sendWindow?.deadline ?? Number.POSITIVE_INFINITY;
+    const deadline = this.#deadline(stream);
     if (deadline === Number.POSITIVE_INFINITY) return;
     session.timedStreams.add(stream);
     this.#state.alarms.hasten(session, deadline);

@@ -39,6 +39,9 @@ export class Stream {
   sendWindow: SendWindow | undefined;
   /** Sequence that this incarnation of the id began with. */
   firstSequence = 0;
+  /** Sequences below this one that an earlier use left behind were filled at `filledAtMs`. */
+  filledTo = 0;
+  filledAtMs = 0;
   /** Next sequence of an unreliable stream. */
   nextSequence = 0;
   /** Events accepted from the application and not yet in a packet; owned by the stream. */
@@ -87,6 +90,10 @@ export class Stream {
   gapSinceMs = 0;
   /** The value of `receive.next` at that time. */
   gapAt = 0;
+  /** When the gap was last looked at. */
+  gapLookMs = 0;
+  /** When the last packet of the stream arrived. */
+  lastPacketMs = 0;
 
   constructor(
     id: bigint,

@@ -196,6 +196,7 @@ export class MemoryTransport implements Transport {
   readonly #network: MemoryNetwork;
   readonly #batch = new DatagramBatch();
   #listener: TransportListener | undefined;
+  #isDetached = false;
 
   /** Use {@link MemoryNetwork.bind}. */
   constructor(localAddress: SocketAddress, network: MemoryNetwork) {
@@ -204,6 +205,7 @@ export class MemoryTransport implements Transport {
   }
 
   send(batch: DatagramBatch): number {
+    if (this.#isDetached) return batch.count;
     for (let i = 0; i < batch.count; i++) {
       this.#network.inject(
         batch.bytes[i] as Uint8Array,
@@ -226,9 +228,15 @@ export class MemoryTransport implements Transport {
     this.#batch.clear();
   }
 
-  close(): Promise<void> {
+  /** Sends and receives nothing from now on, without telling anybody. */
+  detach(): void {
+    this.#isDetached = true;
     this.#listener = undefined;
     this.#network.release(this);
+  }
+
+  close(): Promise<void> {
+    this.detach();
     return Promise.resolve();
   }
 }

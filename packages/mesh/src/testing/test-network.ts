@@ -1,4 +1,5 @@
 import { Identity, type StaticKeyPair, staticKeyPairFromIdentity } from "@netmesh/crypto";
+import type { SocketAddress } from "@netmesh/wire";
 import type { CoreOptions } from "../core/config.ts";
 import type { CoreEvent } from "../core/events.ts";
 import { MeshNode } from "../node.ts";
@@ -9,7 +10,14 @@ import { VirtualClock } from "./virtual-clock.ts";
 /** Settings that a test may give to its nodes. */
 export type TestNodeOptions = Partial<
   Omit<CoreOptions, "nodeId" | "staticKeyPair" | "clock" | "random" | "psk">
-> & { readonly psk?: Uint8Array; readonly onEvent?: (event: CoreEvent, node: TestNode) => void };
+> & {
+  readonly psk?: Uint8Array;
+  readonly onEvent?: (event: CoreEvent, node: TestNode) => void;
+  /** Default: a new one. That of a killed node makes a restarted process of it. */
+  readonly identity?: Identity;
+  /** Default: a new address. */
+  readonly address?: SocketAddress;
+};
 
 /** A node of a {@link TestNetwork}, and everything that it has reported. */
 export class TestNode {
@@ -21,15 +29,17 @@ export class TestNode {
   readonly events: CoreEvent[] = [];
   /** What listeners of the application threw. */
   readonly errors: unknown[] = [];
+  /** Called with every further event; may call the core. */
+  readonly listeners: Set<(event: CoreEvent) => void> = new Set();
   readonly #network: TestNetwork;
 
   /** Use {@link TestNetwork.add}. */
   constructor(network: TestNetwork, options: TestNodeOptions) {
-    const { onEvent, psk, ...rest } = options;
+    const { onEvent, psk, identity, address, ...rest } = options;
     this.#network = network;
-    this.identity = Identity.generate(network.random);
+    this.identity = identity ?? Identity.generate(network.random);
     this.keys = staticKeyPairFromIdentity(this.identity);
-    this.transport = network.net.bind();
+    this.transport = network.net.bind(address);
     this.node = new MeshNode({
       ...rest,
       nodeId: this.identity.nodeId,
@@ -42,6 +52,7 @@ export class TestNode {
       onEvent: (event) => {
         this.events.push(event);
         onEvent?.(event, this);
+        for (const listener of this.listeners) listener(event);
       },
       onError: (error) => this.errors.push(error),
     });
@@ -78,6 +89,11 @@ export class TestNode {
     const result = outcome();
     if (result === undefined) throw new Error(`no answer within ${limitMs} ms (${this.#network.label})`);
     if (result.type === "connect-failed") throw result.error;
+  }
+
+  /** Ends the node as a crash would: nobody is told. */
+  kill(): void {
+    this.transport.detach();
   }
 
   /** Calls into the core and lets the outputs go out. */
