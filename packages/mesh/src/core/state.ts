@@ -34,7 +34,7 @@ export class CoreState {
   readonly peers: U64Map<Peer>;
   /** By session id, candidates included. */
   readonly sessions: U64Map<Session>;
-  /** How many sessions and candidates go to an address; a source of relayed packets has to be here. */
+  /** How many confirmed sessions go to an address; a source of packets to be relayed has to be here. */
   readonly addresses: Map<string, number> = new Map();
   /** Addresses that nothing is taken from or sent to. */
   readonly blocked: Set<string> = new Set();

@@ -51,7 +51,7 @@ export class SessionRegistry {
   /** Makes the session of a handshake that this node began, in use at once: message 2 has proven the peer's keys. */
   installInitiated(init: NewSession): Peer {
     const session = this.#create(init);
-    session.isConfirmed = true;
+    this.#confirm(session);
     const { peer } = session;
     peer.publicKey = init.publicKey;
     this.#use(session);
@@ -102,7 +102,6 @@ export class SessionRegistry {
     const twin = state.sessions.get(session.idLo, session.idHi);
     if (twin !== undefined) this.#destroy(twin);
     state.sessions.set(session.idLo, session.idHi, session);
-    this.#countAddress(session.path.address, 1);
     session.nextHeartbeatMs = state.nowMs + this.#heartbeatPause();
     state.alarms.schedule(session, session.nextHeartbeatMs);
     return session;
@@ -124,12 +123,18 @@ export class SessionRegistry {
     this.#state.emit({ type: "peer-connected", peer, replaced: wasConnected ? replaced : undefined });
   }
 
+  /** The peer has proven its keys: a recorded handshake that somebody repeats never gets here. */
+  #confirm(session: Session): void {
+    session.isConfirmed = true;
+    this.#countAddress(session.path.address, 1);
+  }
+
   /** To be called for every packet that was authenticated and fresh. */
   onAuthenticated(session: Session, from: SocketAddress, routed: boolean, counterLo: number): void {
     const { nowMs } = this.#state;
     session.lastReceiveMs = nowMs;
     if (!session.isConfirmed) {
-      session.isConfirmed = true;
+      this.#confirm(session);
       session.roundTripMs ??= nowMs - session.createdMs;
       this.#use(session);
     }
@@ -290,7 +295,7 @@ export class SessionRegistry {
     if (state.sessions.get(session.idLo, session.idHi) === session) {
       state.sessions.delete(session.idLo, session.idHi);
     }
-    this.#countAddress(session.path.address, -1);
+    if (session.isConfirmed) this.#countAddress(session.path.address, -1);
     session.destroy();
   }
 
