@@ -11,6 +11,9 @@ export default defineConfig({
       include: ["packages/*/src/**/*.ts", "apps/*/src/**/*.ts"],
       reporter: ["text", "html", "json-summary"],
       reportsDirectory: "coverage",
+      thresholds: {
+        "packages/{wire,crypto,pool,routing}/src/**": { branches: 95 },
+      },
     },
   },
 });
