@@ -277,8 +277,13 @@ export class Handshaker {
     } catch {
       return false;
     }
-    const { nowMs, counters } = this.#state;
-    const features = decodeHandshakePayload(result.payload).features & this.#state.config.features;
+    const { nowMs, counters, config } = this.#state;
+    if (!this.#sessions.hasRoomFor(pending.nodeId)) {
+      const { maxPeers } = config;
+      this.#fail(pending, new MeshError("too-many-peers", `there are ${maxPeers} peers already`, maxPeers));
+      return true;
+    }
+    const features = decodeHandshakePayload(result.payload).features & config.features;
     const keys = deriveSessionKeys(result.handshakeHash, "initiator");
     const peer = this.#sessions.installInitiated({
       nodeId: pending.nodeId,
