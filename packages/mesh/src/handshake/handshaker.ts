@@ -233,6 +233,7 @@ export class Handshaker {
     // Crossing handshakes: the one of the lower node id goes through.
     if (pending?.nodeId === nodeId && pending.noise !== undefined && config.nodeId < nodeId) {
       responder.noise.destroy();
+      counters.handshakeCrossed++;
       return;
     }
     if (!this.#state.peers.hasId(nodeId) && !config.acceptPeers(nodeId, from)) {
@@ -280,6 +281,7 @@ export class Handshaker {
     const { nowMs, counters, config } = this.#state;
     if (!this.#sessions.hasRoomFor(pending.nodeId)) {
       const { maxPeers } = config;
+      counters.handshakeRefused++;
       this.#fail(pending, new MeshError("too-many-peers", `there are ${maxPeers} peers already`, maxPeers));
       return true;
     }
