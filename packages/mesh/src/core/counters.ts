@@ -41,6 +41,8 @@ export class Counters {
   handshakeRefused = 0;
   handshakeIdMismatch = 0;
   handshakePaced = 0;
+  /** Left unanswered because this node's own handshake with that peer goes through. */
+  handshakeCrossed = 0;
   handshakesCompleted = 0;
 
   noSession = 0;

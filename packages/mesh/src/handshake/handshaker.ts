@@ -233,6 +233,7 @@ export class Handshaker {
     // Crossing handshakes: the one of the lower node id goes through.
     if (pending?.nodeId === nodeId && pending.noise !== undefined && config.nodeId < nodeId) {
       responder.noise.destroy();
+      counters.handshakeCrossed++;
       return;
     }
     if (!this.#state.peers.hasId(nodeId) && !config.acceptPeers(nodeId, from)) {
@@ -277,8 +278,14 @@ export class Handshaker {
     } catch {
       return false;
     }
-    const { nowMs, counters } = this.#state;
-    const features = decodeHandshakePayload(result.payload).features & this.#state.config.features;
+    const { nowMs, counters, config } = this.#state;
+    if (!this.#sessions.hasRoomFor(pending.nodeId)) {
+      const { maxPeers } = config;
+      counters.handshakeRefused++;
+      this.#fail(pending, new MeshError("too-many-peers", `there are ${maxPeers} peers already`, maxPeers));
+      return true;
+    }
+    const features = decodeHandshakePayload(result.payload).features & config.features;
     const keys = deriveSessionKeys(result.handshakeHash, "initiator");
     const peer = this.#sessions.installInitiated({
       nodeId: pending.nodeId,

@@ -57,7 +57,8 @@ export class ReceiveWindow {
 
   /** Whether the sequence has arrived. */
   has(sequence: number): boolean {
-    return sequence < this.next || (sequence < this.end && this.#has(sequence));
+    // The bit of `next` belongs to `next + span`.
+    return sequence < this.next || (sequence > this.next && sequence < this.end && this.#has(sequence));
   }
 
   /** First missing sequence at or after `from`, or `end` when there is none. */
@@ -82,7 +83,9 @@ export class ReceiveWindow {
 
   /** Gives the missing sequences before the next arrived one up, and moves past what follows them. */
   skipGap(): void {
-    while (this.next < this.end && !this.#has(this.next)) this.next++;
+    if (!this.hasGap) return;
+    do this.next++;
+    while (this.next < this.end && !this.#has(this.next));
     this.#advance();
   }
 
