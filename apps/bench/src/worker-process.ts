@@ -37,7 +37,8 @@ export class WorkerProcess {
     this.#child.on("message", (response: Response) => this.#settle(response));
     this.#child.on("error", (error) => this.#fail(error));
     this.#exited = new Promise((resolve) => {
-      this.#child.once("close", () => {
+      // Not "close": Node.js leaves it out after `disconnect`.
+      this.#child.once("exit", () => {
         this.#hasExited = true;
         this.#fail(new Error(`has ended. ${this.#stderr}`.trimEnd()));
         resolve();
@@ -94,7 +95,9 @@ export class WorkerProcess {
 }
 
 /** Runs `use` with workers that it starts by name, and stops all of them whatever happens. */
-export async function withWorkers<T>(use: (start: (name: string) => WorkerProcess) => Promise<T>): Promise<T> {
+export async function withWorkers<T>(
+  use: (start: (name: string) => WorkerProcess) => Promise<T>,
+): Promise<T> {
   const workers: WorkerProcess[] = [];
   try {
     return await use((name) => {

@@ -9,7 +9,11 @@ export interface Contestant {
   readonly datagramBytes?: number;
 }
 
-export const RELIABLE: Contestant = { label: "netmesh-reliable", rival: "netmesh-reliable", isReliable: true };
+export const RELIABLE: Contestant = {
+  label: "netmesh-reliable",
+  rival: "netmesh-reliable",
+  isReliable: true,
+};
 
 /** With the datagrams that netmesh sends to any address but loopback. */
 export const RELIABLE_1200: Contestant = {

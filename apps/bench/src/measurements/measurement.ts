@@ -38,6 +38,9 @@ export interface Observation {
   readonly eventsPerPacket: number | null;
 }
 
+/** One run of one measurement: what was found, or why nothing was. */
+export type Run = Observation | { readonly error: string };
+
 /** How long and how often to measure. */
 export interface Limits {
   /** Times that everything is measured. */
@@ -54,9 +57,10 @@ export interface Limits {
 export interface Job {
   /** Group, payload and rival, as far as the job is of one: `throughput:64:tls`. `--only` takes its beginning. */
   readonly id: string;
-  /** What the observations of a run are of, in their order. */
+  /** What the results of `run` are of, in their order. */
   readonly keys: readonly MeasurementKey[];
-  run(limits: Limits): Promise<readonly Observation[]>;
+  /** Rejects when all of them have failed. */
+  run(limits: Limits): Promise<readonly Run[]>;
 }
 
 /** No figure for any side. */

@@ -3,7 +3,7 @@ import { percentile } from "../statistics.ts";
 import { type WorkerProcess, withWorkers } from "../worker-process.ts";
 import { type Contestant, DGRAM, endSettings, FIRE_AND_FORGET, RELIABLE, TLS } from "./contestants.ts";
 import { rss } from "./flow.ts";
-import type { Job, Limits, Observation } from "./measurement.ts";
+import type { Job, Limits, Run } from "./measurement.ts";
 
 const PAYLOADS: readonly number[] = [64, 1_024];
 const CONTESTANTS: readonly Contestant[] = [RELIABLE, FIRE_AND_FORGET, DGRAM, TLS];
@@ -33,12 +33,15 @@ function roundTrip(payloadBytes: number): Job {
           await echoer.call("begin", null);
         }
         const found = await takeTurns(pairs, payloadBytes, limits.seconds);
-        const observations: Observation[] = [];
+        const runs: Run[] = [];
         for (const [index, pair] of pairs.entries()) {
-          const usage = [await pair.pinger.call("usage", null), await pair.echoer.call("usage", null)] as const;
-          observations.push(...observe(pair.contestant, found[index] as RoundTrips, ...usage));
+          const usage = [
+            await pair.pinger.call("usage", null),
+            await pair.echoer.call("usage", null),
+          ] as const;
+          runs.push(...observe(pair.contestant, found[index] as RoundTrips, ...usage));
         }
-        return observations;
+        return runs;
       }),
   };
 }
@@ -76,12 +79,12 @@ function observe(
   { microseconds, lost }: RoundTrips,
   pinger: Usage,
   echoer: Usage,
-): Observation[] {
+): Run[] {
   const sent = microseconds.length + lost;
-  if (isReliable && lost > 0) throw new Error(`${label} left ${lost} of ${sent} events unanswered`);
+  const error = `${label} left ${lost} of ${sent} events unanswered`;
   return [50, 99].map((percent) => {
     const value = percentile(microseconds, percent);
-    if (value === undefined) throw new Error(`${label} answered nothing`);
+    if (value === undefined || (isReliable && lost > 0)) return { error };
     return {
       value,
       loss: isReliable ? null : lost / sent,

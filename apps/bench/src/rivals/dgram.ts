@@ -1,7 +1,15 @@
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { type Contact, type End, type EndSettings, ignoreEvent, type Link, type Relay, type Rival } from "./rival.ts";
+import {
+  type Contact,
+  type End,
+  type EndSettings,
+  ignoreEvent,
+  type Link,
+  type Relay,
+  type Rival,
+} from "./rival.ts";
 
 /** What netmesh asks for by default, so that neither has the larger buffer. */
 const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
@@ -105,14 +113,17 @@ async function bind(): Promise<Socket> {
   });
   // A refused datagram, when the other side has gone, is a lost one.
   socket.on("error", ignoreEvent as () => void);
+  // Both events come at once, before there is a promise to wait for.
+  const listening = once(socket, "listening");
   socket.bind(0, "127.0.0.1");
-  await once(socket, "listening");
+  await listening;
   socket.setRecvBufferSize(SOCKET_BUFFER_BYTES);
   socket.setSendBufferSize(SOCKET_BUFFER_BYTES);
   return socket;
 }
 
 async function connect(socket: Socket, { host, port }: Contact): Promise<void> {
+  const connected = once(socket, "connect");
   socket.connect(port, host);
-  await once(socket, "connect");
+  await connected;
 }

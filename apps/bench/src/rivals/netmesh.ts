@@ -1,5 +1,13 @@
 import { bytesToHex, hexToBytes, Mesh, type MeshStream, type PeerContact } from "@netmesh/sdk";
-import { type Contact, type End, type EndSettings, ignoreEvent, type Link, type Relay, type Rival } from "./rival.ts";
+import {
+  type Contact,
+  type End,
+  type EndSettings,
+  ignoreEvent,
+  type Link,
+  type Relay,
+  type Rival,
+} from "./rival.ts";
 
 const STREAM_ID = 1n;
 /** Wire bytes that may be on their way; the same amount that the TLS rival may have buffered. */
