@@ -1,21 +1,15 @@
-import type { Contact, EndSettings, RivalName } from "./rivals/rival.ts";
-
-/** Which rival a worker runs, and how. */
-export interface Setup {
-  readonly rival: RivalName;
-  readonly settings: EndSettings;
-}
+import type { Contact, EndSettings } from "./rivals/rival.ts";
 
 /** What a worker does when it is asked, by name; parameters and results travel as JSON. */
 export interface Calls {
   /** Accepts links, and counts what arrives or sends it back. */
-  listen: { params: Setup & { readonly isEcho: boolean }; result: Contact };
+  listen: { params: { readonly settings: EndSettings; readonly isEcho: boolean }; result: Contact };
   /** Passes packets of others on. */
-  relay: { params: Setup; result: Contact };
+  relay: { params: { readonly settings: EndSettings }; result: Contact };
   /** Makes the link that `flood` and `ping` use. */
-  connect: { params: Setup & { readonly contact: Contact }; result: null };
+  connect: { params: Target; result: null };
   /** Makes a link from a fresh end and closes it; `relay` in the settings is connected before the clock starts. */
-  handshake: { params: Setup & { readonly contact: Contact }; result: { readonly milliseconds: number } };
+  handshake: { params: Target; result: { readonly milliseconds: number } };
   /** Starts all counts anew. */
   begin: { params: null; result: null };
   /** Sends events of one size as fast as the link takes them. */
@@ -29,6 +23,12 @@ export interface Calls {
   ping: { params: { readonly payloadBytes: number; readonly count: number }; result: RoundTrips };
   /** What was used since `begin`. */
   usage: { params: null; result: Usage };
+}
+
+/** Where to connect, and how. */
+export interface Target {
+  readonly settings: EndSettings;
+  readonly contact: Contact;
 }
 
 /** Events that a listener has counted. */

@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { within } from "./deadline.ts";
 import type { Calls, Request, Response } from "./protocol.ts";
+import type { RivalName } from "./rivals/rival.ts";
 
 /** How long a call may take beyond what it is meant to take. */
 const CALL_MS = 15_000;
@@ -25,9 +26,9 @@ export class WorkerProcess {
   #stderr = "";
 
   /** Starts a worker with the arguments that Node.js itself was started with, so that it runs the same sources. */
-  constructor(name: string) {
+  constructor(name: string, rival: RivalName) {
     this.#name = name;
-    this.#child = fork(fileURLToPath(new URL("./worker.ts", import.meta.url)), [], {
+    this.#child = fork(fileURLToPath(new URL("./worker.ts", import.meta.url)), [rival], {
       execArgv: process.execArgv,
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
@@ -94,14 +95,15 @@ export class WorkerProcess {
   }
 }
 
-/** Runs `use` with workers that it starts by name, and stops all of them whatever happens. */
-export async function withWorkers<T>(
-  use: (start: (name: string) => WorkerProcess) => Promise<T>,
-): Promise<T> {
+/** Starts a worker that runs a rival; the name appears in errors. */
+export type StartWorker = (name: string, rival: RivalName) => WorkerProcess;
+
+/** Runs `use`, and stops all the workers that it has started, whatever happens. */
+export async function withWorkers<T>(use: (start: StartWorker) => Promise<T>): Promise<T> {
   const workers: WorkerProcess[] = [];
   try {
-    return await use((name) => {
-      const worker = new WorkerProcess(name);
+    return await use((name, rival) => {
+      const worker = new WorkerProcess(name, rival);
       workers.push(worker);
       return worker;
     });

@@ -1,7 +1,7 @@
 import { within } from "./deadline.ts";
 import type { Calls, Request, Response, RoundTrips, Usage } from "./protocol.ts";
 import { loadRival } from "./rivals/catalogue.ts";
-import type { Link, Relay } from "./rivals/rival.ts";
+import type { Link, Relay, RivalName } from "./rivals/rival.ts";
 import { Tally } from "./tally.ts";
 
 /** Events between two looks at the clock. */
@@ -10,6 +10,10 @@ const CLOCK_INTERVAL = 32;
 const ANSWER_MS = 1_000;
 
 type Handlers = { readonly [C in keyof Calls]: (params: Calls[C]["params"]) => Promise<Calls[C]["result"]> };
+
+/** What this process runs; loaded while others start. */
+const rivalName = process.argv[2] as RivalName;
+const rival = loadRival(rivalName);
 
 /** The sender's link, the listener's last one, and the relay: whichever of them this process has. */
 let link: Link | undefined;
@@ -20,28 +24,28 @@ let packetsAtBegin = 0;
 let forwardedAtBegin = 0;
 
 const handlers: Handlers = {
-  async listen({ rival, settings, isEcho }) {
-    const end = await (await loadRival(rival)).open(settings);
+  async listen({ settings, isEcho }) {
+    const end = await (await rival).open(settings);
     return await end.listen((accepted) => {
       link = accepted;
       accepted.onEvent = isEcho ? (event) => void accepted.send(event) : tally.add;
     });
   },
 
-  async relay({ rival, settings }) {
-    relay = await (await loadRival(rival)).relay?.(settings);
-    if (relay === undefined) throw new Error(`${rival} has no relay`);
+  async relay({ settings }) {
+    relay = await (await rival).relay?.(settings);
+    if (relay === undefined) throw new Error(`${rivalName} has no relay`);
     return relay.contact;
   },
 
-  async connect({ rival, settings, contact }) {
-    const end = await (await loadRival(rival)).open(settings);
+  async connect({ settings, contact }) {
+    const end = await (await rival).open(settings);
     link = await end.connect(contact);
     return null;
   },
 
-  async handshake({ rival, settings, contact }) {
-    const end = await (await loadRival(rival)).open(settings);
+  async handshake({ settings, contact }) {
+    const end = await (await rival).open(settings);
     try {
       const start = performance.now();
       await end.connect(contact);

@@ -20,16 +20,16 @@ export async function runFlow(
   { seconds, warmUpSeconds }: Limits,
 ): Promise<Flow> {
   return await withWorkers(async (start) => {
-    const receiver = start("receiver");
-    const sender = start("sender");
-    const relay = path === "relayed" ? start("relay") : undefined;
     const { rival, isReliable } = contestant;
+    const receiver = start("receiver", rival);
+    const sender = start("sender", rival);
+    const relay = path === "relayed" ? start("relay", rival) : undefined;
     let settings = endSettings(contestant);
     if (relay !== undefined) {
-      settings = { ...settings, relay: await relay.call("relay", { rival, settings }) };
+      settings = { ...settings, relay: await relay.call("relay", { settings }) };
     }
-    const contact = await receiver.call("listen", { rival, settings, isEcho: false });
-    await sender.call("connect", { rival, settings, contact });
+    const contact = await receiver.call("listen", { settings, isEcho: false });
+    await sender.call("connect", { settings, contact });
     const all = relay === undefined ? [sender, receiver] : [sender, receiver, relay];
 
     const flood = async (milliseconds: number) => {
@@ -38,7 +38,7 @@ export async function runFlow(
       const arrived = await receiver.call("settle", { expected: sent, isReliable }, milliseconds);
       return { sent, arrived };
     };
-    await flood(warmUpSeconds * 1_000);
+    if (warmUpSeconds > 0) await flood(warmUpSeconds * 1_000);
     const { sent, arrived } = await flood(seconds * 1_000);
     if (arrived.events < 2) throw new Error(`${arrived.events} of ${sent} events arrived`);
     const usage = (worker: WorkerProcess) => worker.call("usage", null);

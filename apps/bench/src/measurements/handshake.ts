@@ -1,8 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
-import type { Setup } from "../protocol.ts";
-import type { Contact } from "../rivals/rival.ts";
+import type { RivalName } from "../rivals/rival.ts";
 import { median } from "../statistics.ts";
-import { type WorkerProcess, withWorkers } from "../worker-process.ts";
+import { type StartWorker, withWorkers } from "../worker-process.ts";
 import { endSettings, RELIABLE, TLS } from "./contestants.ts";
 import { type Job, type MeasurementName, NO_SIDE, type Observation } from "./measurement.ts";
 
@@ -11,58 +10,46 @@ const PAUSE_MS = 40;
 
 interface Course {
   readonly names: readonly [warm: MeasurementName, first: MeasurementName];
-  readonly rival: "netmesh" | "tls";
-  prepare(start: (name: string) => WorkerProcess): Promise<Setup & { readonly contact: Contact }>;
+  readonly label: string;
+  readonly rival: RivalName;
+  readonly isRelayed: boolean;
 }
 
 const COURSES: readonly Course[] = [
-  {
-    names: ["handshake", "handshake-first"],
-    rival: "netmesh",
-    async prepare(start) {
-      const setup = { rival: RELIABLE.rival, settings: endSettings({}) };
-      return { ...setup, contact: await start("listener").call("listen", { ...setup, isEcho: false }) };
-    },
-  },
-  {
-    names: ["handshake", "handshake-first"],
-    rival: "tls",
-    async prepare(start) {
-      const setup = { rival: TLS.rival, settings: endSettings({}) };
-      return { ...setup, contact: await start("listener").call("listen", { ...setup, isEcho: false }) };
-    },
-  },
+  { names: ["handshake", "handshake-first"], label: "netmesh", rival: RELIABLE.rival, isRelayed: false },
+  { names: ["handshake", "handshake-first"], label: "tls", rival: TLS.rival, isRelayed: false },
   {
     names: ["handshake-relayed", "handshake-relayed-first"],
-    rival: "netmesh",
-    async prepare(start) {
-      const { rival } = RELIABLE;
-      const settings = endSettings({});
-      const relay = await start("relay").call("relay", { rival, settings });
-      const setup = { rival, settings: { ...settings, relay } };
-      return { ...setup, contact: await start("listener").call("listen", { ...setup, isEcho: false }) };
-    },
+    label: "netmesh",
+    rival: RELIABLE.rival,
+    isRelayed: true,
   },
 ];
+
+async function prepare(start: StartWorker, { label, rival, isRelayed }: Course) {
+  const worker = start(`${label} connector`, rival);
+  const listener = start(`${label} listener`, rival);
+  let settings = endSettings({});
+  if (isRelayed) {
+    const relay = await start(`${label} relay`, rival).call("relay", { settings });
+    settings = { ...settings, relay };
+  }
+  const contact = await listener.call("listen", { settings, isEcho: false });
+  return { worker, target: { settings, contact }, milliseconds: [] as number[] };
+}
 
 /** Fresh ends connect one after the other; the kinds take turns. */
 const handshake: Job = {
   id: "handshake",
-  keys: COURSES.flatMap(({ names, rival }) =>
-    names.map((name) => ({ name, unit: "ms", payloadBytes: 0, rival }) as const),
+  keys: COURSES.flatMap(({ names, label }) =>
+    names.map((name) => ({ name, unit: "ms", payloadBytes: 0, rival: label }) as const),
   ),
   run: ({ handshakes }) =>
     withWorkers(async (start) => {
-      const courses = await Promise.all(
-        COURSES.map(async (course) => ({
-          worker: start(`${course.rival} connector`),
-          params: await course.prepare(start),
-          milliseconds: [] as number[],
-        })),
-      );
+      const courses = await Promise.all(COURSES.map((course) => prepare(start, course)));
       for (let i = 0; i < handshakes; i++) {
-        for (const { worker, params, milliseconds } of courses) {
-          milliseconds.push((await worker.call("handshake", params)).milliseconds);
+        for (const { worker, target, milliseconds } of courses) {
+          milliseconds.push((await worker.call("handshake", target)).milliseconds);
         }
         await pause(PAUSE_MS);
       }

@@ -1,6 +1,6 @@
 import type { RoundTrips, Usage } from "../protocol.ts";
 import { percentile } from "../statistics.ts";
-import { type WorkerProcess, withWorkers } from "../worker-process.ts";
+import { type StartWorker, type WorkerProcess, withWorkers } from "../worker-process.ts";
 import { type Contestant, DGRAM, endSettings, FIRE_AND_FORGET, RELIABLE, TLS } from "./contestants.ts";
 import { rss } from "./flow.ts";
 import type { Job, Limits, Run } from "./measurement.ts";
@@ -27,7 +27,7 @@ function roundTrip(payloadBytes: number): Job {
     run: (limits) =>
       withWorkers(async (start) => {
         const pairs = await Promise.all(CONTESTANTS.map((contestant) => connect(start, contestant)));
-        await takeTurns(pairs, payloadBytes, limits.warmUpSeconds);
+        if (limits.warmUpSeconds > 0) await takeTurns(pairs, payloadBytes, limits.warmUpSeconds);
         for (const { pinger, echoer } of pairs) {
           await pinger.call("begin", null);
           await echoer.call("begin", null);
@@ -46,12 +46,12 @@ function roundTrip(payloadBytes: number): Job {
   };
 }
 
-async function connect(start: (name: string) => WorkerProcess, contestant: Contestant): Promise<Pair> {
-  const echoer = start(`${contestant.label} echoer`);
-  const pinger = start(`${contestant.label} pinger`);
-  const setup = { rival: contestant.rival, settings: endSettings(contestant) };
-  const contact = await echoer.call("listen", { ...setup, isEcho: true });
-  await pinger.call("connect", { ...setup, contact });
+async function connect(start: StartWorker, contestant: Contestant): Promise<Pair> {
+  const echoer = start(`${contestant.label} echoer`, contestant.rival);
+  const pinger = start(`${contestant.label} pinger`, contestant.rival);
+  const settings = endSettings(contestant);
+  const contact = await echoer.call("listen", { settings, isEcho: true });
+  await pinger.call("connect", { settings, contact });
   return { contestant, pinger, echoer };
 }
 
