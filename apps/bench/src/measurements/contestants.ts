@@ -1,0 +1,41 @@
+import { randomBytes } from "node:crypto";
+import type { EndSettings, RivalName } from "../rivals/rival.ts";
+
+/** A rival with settings, under the name that results carry. */
+export interface Contestant {
+  readonly label: string;
+  readonly rival: RivalName;
+  readonly isReliable: boolean;
+  readonly datagramBytes?: number;
+}
+
+export const RELIABLE: Contestant = {
+  label: "netmesh-reliable",
+  rival: "netmesh-reliable",
+  isReliable: true,
+};
+
+/** With the datagrams that netmesh sends to any address but loopback. */
+export const RELIABLE_1200: Contestant = {
+  ...RELIABLE,
+  label: "netmesh-reliable-1200",
+  datagramBytes: 1_200,
+};
+
+export const FIRE_AND_FORGET: Contestant = {
+  label: "netmesh-fire-and-forget",
+  rival: "netmesh-fire-and-forget",
+  isReliable: false,
+};
+
+export const DGRAM: Contestant = { label: "dgram", rival: "dgram", isReliable: false };
+
+export const TLS: Contestant = { label: "tls", rival: "tls", isReliable: true };
+
+/** Settings for all ends of one link, with a fresh key. */
+export function endSettings({ datagramBytes }: Pick<Contestant, "datagramBytes">): EndSettings {
+  return {
+    secret: randomBytes(32).toString("hex"),
+    ...(datagramBytes === undefined ? {} : { datagramBytes }),
+  };
+}
