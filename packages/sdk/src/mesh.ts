@@ -368,7 +368,9 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     const accepted = this.#guard(() => this.#node.core.send(to, PLAIN_STREAM_ID, events));
     this.#node.touch();
     if (accepted < events.length) {
-      throw new StreamError("backpressure", `only ${accepted} of ${events.length} events were taken`, { accepted });
+      throw new StreamError("backpressure", `only ${accepted} of ${events.length} events were taken`, {
+        accepted,
+      });
     }
   }
 

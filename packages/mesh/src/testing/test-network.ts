@@ -51,6 +51,10 @@ export class TestNode {
       transport: this.transport,
       onEvent: (event) => {
         this.events.push(event);
+        // An application that takes everything; a test that opens a stream takes its events itself.
+        if (event.type === "data" && !event.stream.isOpen) {
+          this.core.consumed(event.session, event.stream, event.packet.wireBytes);
+        }
         onEvent?.(event, this);
         for (const listener of this.listeners) listener(event);
       },

@@ -1,0 +1,35 @@
+import type { Transport } from "@netmesh/mesh";
+import { transportConformance } from "@netmesh/mesh/testing";
+import { testing, UdpTransport } from "@netmesh/transport-udp";
+import { describe, expect, it } from "vitest";
+
+/** Loopback hands a datagram over at once; this leaves it several turns of the event loop. */
+const SETTLE_MS = 30;
+
+const hasIpv6 = await UdpTransport.bind("[::1]:0").then(
+  (socket) => socket.close().then(() => true),
+  () => false,
+);
+
+it.skipIf(hasIpv6)("IPv6 is not tested: this machine has no ::1", () => {});
+
+for (const bind of hasIpv6 ? ["127.0.0.1:0", "[::1]:0"] : ["127.0.0.1:0"]) {
+  transportConformance(
+    `UDP on ${bind}`,
+    async () => {
+      const a = await UdpTransport.bind(bind, testing);
+      const b = await UdpTransport.bind(bind, testing);
+      // The engine's interface, met without either package knowing the other.
+      const pair: { a: Transport; b: Transport } = { a, b };
+      return {
+        ...pair,
+        settle: () => new Promise((resolve) => setTimeout(resolve, SETTLE_MS)),
+        async close() {
+          await a.close();
+          await b.close();
+        },
+      };
+    },
+    { describe, it, expect },
+  );
+}
