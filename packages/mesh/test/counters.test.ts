@@ -1,5 +1,6 @@
 import { handshakePrologue, NoiseInitiator } from "@netmesh/crypto";
 import {
+  SocketAddress as Address,
   copyBytes,
   encodeHandshakePayload,
   encodeStreamNack,
@@ -9,7 +10,6 @@ import {
   low32,
   PacketFlags,
   type SocketAddress,
-  SocketAddress as Address,
   writeRoutingHeader,
   writeU64,
 } from "@netmesh/wire";
@@ -151,7 +151,11 @@ const CAUSES: readonly [string, (s: Scene) => void, Partial<Record<keyof Counter
   ["a datagram of an unknown kind", (s) => s.inject(new Uint8Array(100).fill(9)), { unknownPrefix: 1 }],
   ["an empty datagram", (s) => s.inject(new Uint8Array(0)), { unknownPrefix: 1 }],
   ["a packet without a whole header", (s) => s.inject(s.genuine().subarray(0, 67)), { short: 1 }],
-  ["a packet of another version", (s) => s.inject(changed(s.genuine(), (p) => p.fill(2, 2, 3))), { badVersion: 1 }],
+  [
+    "a packet of another version",
+    (s) => s.inject(changed(s.genuine(), (p) => p.fill(2, 2, 3))),
+    { badVersion: 1 },
+  ],
   [
     "a packet that claims too long a payload",
     (s) => s.inject(changed(s.genuine(), (p) => p.fill(255, 64, 66))),
@@ -208,8 +212,16 @@ const CAUSES: readonly [string, (s: Scene) => void, Partial<Record<keyof Counter
     (s) => s.inject(handshakeDatagram(new Uint8Array(31), { from: 5n, to: s.b.nodeId })),
     { handshakeBad: 1 },
   ],
-  ["a handshake for another id than its route", (s) => s.inject(handshake(s, 5n, 6n)), { handshakeIdMismatch: 1 }],
-  ["a handshake of this node's own id", (s) => s.inject(handshake(s, BigInt(low32(s.b.nodeId)), s.b.nodeId)), { handshakeIdMismatch: 1 }],
+  [
+    "a handshake for another id than its route",
+    (s) => s.inject(handshake(s, 5n, 6n)),
+    { handshakeIdMismatch: 1 },
+  ],
+  [
+    "a handshake of this node's own id",
+    (s) => s.inject(handshake(s, BigInt(low32(s.b.nodeId)), s.b.nodeId)),
+    { handshakeIdMismatch: 1 },
+  ],
   ["a handshake of a new node", (s) => s.inject(handshake(s, 5n, 5n)), { handshakesCompleted: 1 }],
   [
     "a handshake of a new node whose id has a high half",
@@ -229,7 +241,8 @@ const CAUSES: readonly [string, (s: Scene) => void, Partial<Record<keyof Counter
     "more handshakes of one source than a second allows",
     (s) => {
       s.network.advance(1_000);
-      for (let i = 0; i < 70; i++) s.inject(handshakeDatagram(new Uint8Array(60), { from: 5n, to: s.b.nodeId }));
+      for (let i = 0; i < 70; i++)
+        s.inject(handshakeDatagram(new Uint8Array(60), { from: 5n, to: s.b.nodeId }));
     },
     { handshakeBad: 64, handshakePaced: 6 },
   ],
@@ -264,15 +277,34 @@ const CAUSES: readonly [string, (s: Scene) => void, Partial<Record<keyof Counter
     },
     { replay: 1 },
   ],
-  ["a malformed control event", (s) => s.inject(s.seal({ subprotocol: 0x0b00 }, new Uint8Array(23))), { controlMalformed: 1 }],
-  ["a malformed report", (s) => s.inject(s.seal({ subprotocol: 0x0b01 }, new Uint8Array(23))), { controlMalformed: 1 }],
-  ["a malformed reset", (s) => s.inject(s.seal({ subprotocol: 0x0b02 }, new Uint8Array(9))), { controlMalformed: 1 }],
-  ["a grant for no stream", (s) => s.inject(s.seal({ subprotocol: 0x0b00 }, grant(9))), { controlUnknownStream: 1 }],
+  [
+    "a malformed control event",
+    (s) => s.inject(s.seal({ subprotocol: 0x0b00 }, new Uint8Array(23))),
+    { controlMalformed: 1 },
+  ],
+  [
+    "a malformed report",
+    (s) => s.inject(s.seal({ subprotocol: 0x0b01 }, new Uint8Array(23))),
+    { controlMalformed: 1 },
+  ],
+  [
+    "a malformed reset",
+    (s) => s.inject(s.seal({ subprotocol: 0x0b02 }, new Uint8Array(9))),
+    { controlMalformed: 1 },
+  ],
+  [
+    "a grant for no stream",
+    (s) => s.inject(s.seal({ subprotocol: 0x0b00 }, grant(9))),
+    { controlUnknownStream: 1 },
+  ],
   [
     "a report for no stream",
     (s) =>
       s.inject(
-        s.seal({ subprotocol: 0x0b01 }, encodeStreamNack({ streamId: 9n, nextExpected: 0n, missingBitmap: 0n })),
+        s.seal(
+          { subprotocol: 0x0b01 },
+          encodeStreamNack({ streamId: 9n, nextExpected: 0n, missingBitmap: 0n }),
+        ),
       ),
     { controlUnknownStream: 1 },
   ],
@@ -305,7 +337,11 @@ const CAUSES: readonly [string, (s: Scene) => void, Partial<Record<keyof Counter
     },
     { streamResetReceived: 1 },
   ],
-  ["a subprotocol that nobody handles", (s) => s.inject(s.seal({ subprotocol: 0x0500 }, new Uint8Array(5))), { handlerMissing: 1 }],
+  [
+    "a subprotocol that nobody handles",
+    (s) => s.inject(s.seal({ subprotocol: 0x0500 }, new Uint8Array(5))),
+    { handlerMissing: 1 },
+  ],
   [
     "a sealed-anew packet of a reliable stream",
     (s) => {

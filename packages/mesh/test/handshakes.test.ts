@@ -313,8 +313,7 @@ describe("an attacker on the network", () => {
     const to = new Receiving(b, a, 7n, RELIABLE);
     const from = new Sending(a, b, 7n, RELIABLE).write(...numbered(5));
     const thief = network.add({ identity: a.identity });
-    network.net.tap = (bytes, source) =>
-      isHandshake(bytes) || !source.equals(thief.transport.localAddress);
+    network.net.tap = (bytes, source) => isHandshake(bytes) || !source.equals(thief.transport.localAddress);
     for (let i = 0; i < 5; i++) thief.connect(b);
     expect(b.core.peer(a.nodeId)?.candidate).toBeDefined();
     expect(b.core.peer(a.nodeId)?.session).toBe(session);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ReceiveVerdict, ReceiveWindow, REFERENCE_SPAN } from "../src/stream/receive-window.ts";
+import { REFERENCE_SPAN, ReceiveVerdict, ReceiveWindow } from "../src/stream/receive-window.ts";
 import { SendCredit } from "../src/stream/send-credit.ts";
 import { maxPendingForWindow, SendWindow } from "../src/stream/send-window.ts";
 import vectors from "./vectors/reliability.json" with { type: "json" };

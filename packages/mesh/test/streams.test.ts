@@ -3,8 +3,8 @@ import type { LinkConditions, TestNode } from "../src/testing/index.ts";
 import { createTestNetwork } from "../src/testing/index.ts";
 import {
   codeOf,
-  numberOf,
   numbered,
+  numberOf,
   pair,
   RELIABLE,
   Receiving,
@@ -426,7 +426,12 @@ describe("a fire-and-forget stream", () => {
     expect(a.call((core) => core.send(b.nodeId, 99n, numbered(1)))).toBe(1);
     network.advance(100);
     expect(b.eventsOf("stream-opened").map((event) => event.stream.id)).toEqual([99n]);
-    expect(b.eventsOf("data").flatMap((event) => event.packet.events).map(numberOf)).toEqual([0, 1, 2, 0]);
+    expect(
+      b
+        .eventsOf("data")
+        .flatMap((event) => event.packet.events)
+        .map(numberOf),
+    ).toEqual([0, 1, 2, 0]);
   });
 });
 

@@ -150,7 +150,8 @@ export class SendWindow {
   nextLost(nowMs: number): SentPacket | undefined {
     for (;;) {
       const sequence = Math.max(this.#resendNext, this.base);
-      if (sequence >= this.#lostUntil || sequence - this.base >= this.congestion.windowPackets) return undefined;
+      if (sequence >= this.#lostUntil || sequence - this.base >= this.congestion.windowPackets)
+        return undefined;
       this.#resendNext = sequence + 1;
       const packet = this.get(sequence) as SentPacket;
       if (packet.sentAtMs >= this.#timedOutMs) continue;

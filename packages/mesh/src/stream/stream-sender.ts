@@ -293,7 +293,9 @@ export class StreamSender {
   /** When the oldest packet times out; on an unreliable stream without room, when lost bytes are written off. */
   #deadline(stream: Stream): number {
     if (stream.sendWindow !== undefined) return stream.sendWindow.deadline;
-    return stream.wantsRoom || stream.queuedBytes > 0 ? stream.credit.writeOffDueMs : Number.POSITIVE_INFINITY;
+    return stream.wantsRoom || stream.queuedBytes > 0
+      ? stream.credit.writeOffDueMs
+      : Number.POSITIVE_INFINITY;
   }
 
   /** Makes the session wake up when {@link onDeadline} has something to do. */

@@ -2,7 +2,12 @@
  * Virtual time and in-memory networks for tests.
  * @packageDocumentation
  */
-export { type Expectation, type TestFunctions, type TransportPair, transportConformance } from "./conformance.ts";
+export {
+  type Expectation,
+  type TestFunctions,
+  type TransportPair,
+  transportConformance,
+} from "./conformance.ts";
 export {
   type LinkConditions,
   MemoryNetwork,
