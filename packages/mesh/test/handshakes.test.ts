@@ -1,17 +1,15 @@
 import { Identity, staticKeyPairFromIdentity } from "@netmesh/crypto";
-import { ROUTING_HEADER_SIZE, SocketAddress, writeU64 } from "@netmesh/wire";
+import { PacketFlags, ROUTING_HEADER_SIZE, SocketAddress, writeU64 } from "@netmesh/wire";
 import { describe, expect, it } from "vitest";
 import { handshakeDatagram } from "../src/handshake/handshake-datagram.ts";
 import { HandshakePacer } from "../src/handshake/pacer.ts";
 import { createTestNetwork, SeededRandom, type TestNetwork, type TestNode } from "../src/testing/index.ts";
 import { codeOf, numbered, pair, RELIABLE, Receiving, range, relayed, Sending, until } from "./traffic.ts";
 
-const HANDSHAKE_FLAG = 0x10;
-
 /** Whether the datagram is a handshake packet, behind a routing header or not. */
 function isHandshake(bytes: Uint8Array): boolean {
   const start = bytes[0] === 0x52 && bytes[1] === 0x54 ? ROUTING_HEADER_SIZE : 0;
-  return ((bytes[start + 3] as number) & HANDSHAKE_FLAG) !== 0 && bytes.length - start < 200;
+  return ((bytes[start + 3] as number) & PacketFlags.HANDSHAKE) !== 0 && bytes.length - start < 200;
 }
 
 /** Handshake datagrams that one node sends, by recording them. */

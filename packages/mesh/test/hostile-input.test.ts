@@ -159,13 +159,15 @@ describe("a node under fire", () => {
           streamIdHi: 0,
           sequenceLo: random.chance(0.8) ? random.below(300) : random.uint32(),
           sequenceHi: random.chance(0.9) ? 0 : random.uint32(),
-          flags: random.below(256) & ~0x18,
+          flags: random.below(16),
           subprotocolId: subprotocols[random.below(subprotocols.length)] as number,
           channelHash: 0,
           originHashLo: 0,
           originHashHi: 0,
         },
         events,
+        0,
+        events.length,
       );
       network.net.inject(packet.subarray(0, length), a.transport.localAddress, b.transport.localAddress);
       if (i % 50 === 0) network.advance(3);
