@@ -5,10 +5,12 @@ import type { Limits } from "./measurements/measurement.ts";
 const DEFAULT_LIMITS: Limits = { runs: 3, seconds: 1, warmUpSeconds: 0.5, handshakes: 40 };
 /** Enough to see that everything works, too little to compare. */
 const QUICK_LIMITS: Limits = { runs: 1, seconds: 0.1, warmUpSeconds: 0, handshakes: 4 };
+/** What a quick run measures unless told otherwise: something of each kind. */
+const QUICK_NAMES: readonly string[] = ["throughput", "round-trip:64", "handshake", "relay:1024"];
 
 export const USAGE: string = `pnpm bench [options]
 
-  --quick          one short run of everything, under 20 seconds
+  --quick          one short run of something of each kind, under 20 seconds
   --runs N         runs of each measurement, of which the median is taken, 1 to 99 (default ${DEFAULT_LIMITS.runs})
   --seconds S      duration of one measurement, 0.05 to 60 (default ${DEFAULT_LIMITS.seconds})
   --only A,B       only these measurements, by their names or what the names begin with up to a colon
@@ -39,7 +41,8 @@ export function readSettings(args: readonly string[]): Settings | "help" | "list
   if (help === true) return "help";
   if (list === true) return "list";
   const limits = quick === true ? QUICK_LIMITS : DEFAULT_LIMITS;
-  const names = only === undefined ? [] : only.split(",").map((name) => name.trim());
+  const byDefault = quick === true ? QUICK_NAMES : [];
+  const names = only === undefined ? byDefault : only.split(",").map((name) => name.trim());
   const unknown = unknownName(names);
   if (unknown !== undefined)
     throw new UsageError(`--only: there is no ${JSON.stringify(unknown)}; see --list`);

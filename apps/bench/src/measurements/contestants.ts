@@ -5,6 +5,7 @@ import type { EndSettings, RivalName } from "../rivals/rival.ts";
 export interface Contestant {
   readonly label: string;
   readonly rival: RivalName;
+  /** Whether every event arrives, or the link has failed. */
   readonly isReliable: boolean;
   readonly datagramBytes?: number;
 }

@@ -20,8 +20,6 @@ const HELLO: Uint8Array = new Uint8Array([0]);
 
 /** Plain UDP: one event per datagram, nothing encrypted, nothing repaired. The most that `node:dgram` gives. */
 export class Dgram implements Rival {
-  readonly isReliable = false;
-
   async open({ relay }: EndSettings): Promise<End> {
     const socket = await bind();
     return {

@@ -20,11 +20,9 @@ type Reliability = "reliable" | "fire-and-forget";
  * path's datagram size, 8192 bytes on loopback.
  */
 export class Netmesh implements Rival {
-  readonly isReliable: boolean;
   readonly #reliability: Reliability;
 
   constructor(reliability: Reliability) {
-    this.isReliable = reliability === "reliable";
     this.#reliability = reliability;
   }
 

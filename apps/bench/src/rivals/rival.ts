@@ -1,7 +1,5 @@
 /** Everything that is measured under the same loops. */
-export const RIVAL_NAMES = ["netmesh-reliable", "netmesh-fire-and-forget", "dgram", "tls"] as const;
-
-export type RivalName = (typeof RIVAL_NAMES)[number];
+export type RivalName = "netmesh-reliable" | "netmesh-fire-and-forget" | "dgram" | "tls";
 
 /** Where and how a listening or relaying end is reached; travels between processes as JSON. */
 export interface Contact {
@@ -24,8 +22,6 @@ export interface EndSettings {
 
 /** One way to carry events between two processes. */
 export interface Rival {
-  /** Whether every event arrives, or the link fails. */
-  readonly isReliable: boolean;
   /** Prepares one end without connecting it. */
   open(settings: EndSettings): Promise<End>;
   /** Starts what passes traffic on between two ends; absent where there is no such thing. */

@@ -8,14 +8,13 @@ import { type End, type EndSettings, ignoreEvent, type Link, type Rival } from "
 const CIPHERS = "ECDHE-PSK-CHACHA20-POLY1305";
 /** Cipher suites with a pre-shared key and no certificate end with TLS 1.2 in Node. */
 const VERSION = "TLSv1.2";
+/** Same as the window of the netmesh streams. */
 const HIGH_WATER_MARK = 1 << 20;
 /** Documented for `connect`, and missing from its types. */
 const CLIENT_BUFFER: object = { highWaterMark: HIGH_WATER_MARK };
 
 /** TLS over TCP: one `write` per event, each with its length before it. Node joins writes that wait into one. */
 export class Tls implements Rival {
-  readonly isReliable = true;
-
   async open({ secret }: EndSettings): Promise<End> {
     const psk = Buffer.from(secret, "hex");
     const sockets = new Set<TLSSocket>();
