@@ -7,6 +7,9 @@ import { KeyError, readSettings, USAGE, UsageError } from "./settings.ts";
 
 const { stdout, stderr } = process;
 
+// A reader of the output that goes away does not stop the relay.
+stdout.on("error", () => {});
+
 async function main(): Promise<void> {
   const settings = readSettings(process.argv.slice(2), process.env, stdout.isTTY === true);
   if (settings === "help") {

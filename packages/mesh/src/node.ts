@@ -99,8 +99,13 @@ export class MeshNode implements CoreSink {
     if (!this.#isClosed) this.#drain();
   };
 
+  /** Not at once: acknowledgements that wait in the socket come before time-outs are declared. */
   readonly #onTimer = (): void => {
     this.#timer = undefined;
+    this.#scheduler.soon(this.#onDue);
+  };
+
+  readonly #onDue = (): void => {
     this.#timerAtMs = Number.POSITIVE_INFINITY;
     if (this.#isClosed) return;
     this.core.wake();

@@ -11,7 +11,7 @@ const hasIpv6 = await UdpTransport.bind("[::1]:0").then(
   () => false,
 );
 
-it.skipIf(hasIpv6)("IPv6 is not tested: this machine has no ::1", () => {});
+if (!hasIpv6) it.skip("IPv6 is not tested: this machine has no ::1", () => {});
 
 for (const bind of hasIpv6 ? ["127.0.0.1:0", "[::1]:0"] : ["127.0.0.1:0"]) {
   transportConformance(

@@ -102,7 +102,7 @@ export class MeshCore {
 
   /** Takes datagrams that have arrived. Their bytes are overwritten, and must stay valid until the drain is over. */
   receive(batch: DatagramBatch): void {
-    this.#tick();
+    this.#state.tick();
     if (this.#isClosed) return;
     for (let i = 0; i < batch.count; i++) {
       this.#receiveOne(batch.bytes[i] as Uint8Array, batch.addresses[i] as SocketAddress);
@@ -111,7 +111,7 @@ export class MeshCore {
 
   /** Does everything whose time has come. */
   wake(): void {
-    this.#tick();
+    this.#state.tick();
     const { alarms, nowMs } = this.#state;
     for (;;) {
       const alarm = alarms.peek();
@@ -168,11 +168,6 @@ export class MeshCore {
     const complete = taken === batch.count;
     counters.routedRefused += outbox.taken(taken);
     return complete;
-  }
-
-  #tick(): void {
-    const now = this.#state.config.clock.now();
-    if (now > this.#state.nowMs) this.#state.nowMs = now;
   }
 
   // Datagrams
@@ -367,7 +362,7 @@ export class MeshCore {
 
   /** Gives up an attempt; no event follows. */
   abandon(attempt: number): void {
-    this.#tick();
+    this.#state.tick();
     this.#handshaker.abandon(attempt);
   }
 
@@ -450,13 +445,13 @@ export class MeshCore {
 
   /** Finishes the sending side; the peer sees the end after everything written. */
   finish(session: Session, stream: Stream): void {
-    this.#tick();
+    this.#state.tick();
     this.#sender.finish(session, stream);
   }
 
   /** Drops the stream's state at once. With `reset` the peer is told that the stream was cut short. */
   closeStream(session: Session, stream: Stream, reset: boolean): void {
-    this.#tick();
+    this.#state.tick();
     if (stream.ended !== undefined) return;
     if (reset) this.#sender.sendReset(session, stream.id);
     this.#receiver.forget(session, stream);
@@ -464,7 +459,7 @@ export class MeshCore {
 
   /** Tells that the application has taken the events of a packet. */
   consumed(session: Session, stream: Stream, wireBytes: number): void {
-    this.#tick();
+    this.#state.tick();
     this.#receiver.consumed(session, stream, wireBytes);
   }
 
@@ -497,7 +492,7 @@ export class MeshCore {
   /** Ends every stream with `shutdown` and wipes all keys. Idempotent. */
   close(): void {
     if (this.#isClosed) return;
-    this.#tick();
+    this.#state.tick();
     this.#isClosed = true;
     this.#handshaker.close();
     this.#sessions.close(new MeshError("shutdown", "the node was shut down"));
@@ -506,7 +501,7 @@ export class MeshCore {
 
   #enter(): void {
     if (this.#isClosed) throw new MeshError("shutdown", "the node was shut down");
-    this.#tick();
+    this.#state.tick();
   }
 
   #sessionOf(nodeId: bigint): Session {

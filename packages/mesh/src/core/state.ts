@@ -59,6 +59,12 @@ export class CoreState {
     this.routes = new RoutingTable(config.nodeId);
   }
 
+  /** Moves the time of the current input on to the clock's. */
+  tick(): void {
+    const now = this.config.clock.now();
+    if (now > this.nowMs) this.nowMs = now;
+  }
+
   /** Puts an event behind those that wait. */
   emit(event: CoreEvent): void {
     this.events.push(event);

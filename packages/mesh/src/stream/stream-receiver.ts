@@ -24,9 +24,9 @@ import { type HeldPacket, implicitOptions, Stream } from "./stream.ts";
 import type { StreamSender } from "./stream-sender.ts";
 
 /** A grant is sent at once after so many packets. */
-const GRANT_EVERY_PACKETS = 8;
-/** A grant is sent at once after so many bytes: a quarter of the default window. */
-const GRANT_EVERY_BYTES = 16_384;
+const GRANT_EVERY_PACKETS = 16;
+/** A grant is sent at once after so many bytes: half of the default window. */
+const GRANT_EVERY_BYTES = 32_768;
 /** Otherwise it waits so long for company. */
 const GRANT_DELAY_MS = 1;
 /** Grants and reports for a stream are ignored so long after it was closed. */

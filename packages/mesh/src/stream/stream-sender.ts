@@ -17,6 +17,8 @@ import type { Stream } from "./stream.ts";
 
 /** Events waiting on a stream without a window, in bytes. */
 const UNLIMITED_QUEUE_BYTES = 1 << 20;
+/** Room at which a writer of a large window is woken. */
+const WAKE_BYTES = 65_536;
 const NO_EVENTS: readonly Uint8Array[] = [];
 
 /** The sending side of streams: queues, packets, acknowledgements and repairs (spec/session.md §§5–8). */
@@ -133,6 +135,8 @@ export class StreamSender {
 
   /** Sends events from the head of the queue up to `to`; false when nothing could be sent. */
   #sendPacket(session: Session, stream: Stream, to: number, payload: number): boolean {
+    // Sealing a whole window takes long enough to be mistaken for a round trip.
+    this.#state.tick();
     const { nowMs } = this.#state;
     const wireBytes = payload + PACKET_OVERHEAD;
     if (!stream.credit.acquire(wireBytes, nowMs)) {
@@ -183,8 +187,8 @@ export class StreamSender {
   #offerRoom(session: Session, stream: Stream): void {
     if (!stream.wantsRoom || stream.ended !== undefined) return;
     const { windowBytes } = stream.options;
-    // Half the window at once, so that a writer is not woken for each packet.
-    const wanted = windowBytes === 0 ? 0 : windowBytes / 2;
+    // A few packets at once, so that a writer is not woken for each; not more, or both ends wait for each other.
+    const wanted = Math.min(windowBytes / 2, WAKE_BYTES);
     if (stream.queuedBytes > 0 && stream.credit.remaining - stream.queuedBytes < wanted) return;
     if (windowBytes !== 0 && stream.queuedBytes === 0 && stream.credit.remaining < wanted) return;
     stream.wantsRoom = false;
