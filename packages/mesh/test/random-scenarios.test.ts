@@ -153,7 +153,7 @@ class Scenario {
 }
 
 describe("whatever happens to four nodes", () => {
-  const BLOCKS = 10;
+  const BLOCKS = 8;
   const SEEDS_PER_BLOCK = 25;
   it.each(Array.from({ length: BLOCKS }, (_, i) => i * SEEDS_PER_BLOCK + 1))(
     "streams deliver a prefix of what was written, and nothing grows (25 seeds from %i)",
@@ -163,11 +163,11 @@ describe("whatever happens to four nodes", () => {
         Array.from({ length: SEEDS_PER_BLOCK }, (_, i) => first + i),
         (seed) => {
           const scenario = new Scenario(seed);
-          scenario.run(40);
+          scenario.run(30);
           for (const { to } of scenario.transfers) delivered += to.events.length;
         },
       );
-      expect(delivered).toBeGreaterThan(1_000);
+      expect(delivered).toBeGreaterThan(500);
     },
     30_000,
   );
