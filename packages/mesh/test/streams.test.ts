@@ -353,6 +353,32 @@ describe("a stream that ends", () => {
     expect(to.numbers).toEqual(range(500, 1_000));
   });
 
+  it("is never mixed with a later use of its id, although the reset between them was lost", () => {
+    withSeeds(range(20, 1), (seed) => {
+      const { network, a, b } = pair({ seed, conditions: { delayMs: 20, loss: 0.1, reordering: 0.1 } });
+      const first = new Receiving(b, a, 7n, RELIABLE);
+      const old = new Sending(a, b, 7n, RELIABLE).write(...numbered(300, 1_000));
+      network.advance(30 + 5 * seed);
+      // Too small for data: the reset, and whatever else is sent with it.
+      network.net.tap = (bytes, source) => !source.equals(a.transport.localAddress) || bytes.length > 200;
+      a.call((core) => core.closeStream(old.session, old.stream, true));
+      network.advance(1);
+      network.net.tap = undefined;
+      const from = new Sending(a, b, 7n, RELIABLE).write(...numbered(50, 1_000, 1_000)).finish();
+      until(network, () => b.eventsOf("stream-ended").length > 0 || from.failure !== undefined);
+      // The later use is a stream of its own, unless nothing of the earlier one was delivered.
+      const later = b
+        .eventsOf("data")
+        .filter(({ stream }) => stream !== first.stream || first.failure === undefined)
+        .flatMap(({ packet }) => packet.events.map(numberOf));
+      expect(later).toEqual(range(50, 1_000));
+      if (first.failure !== undefined) {
+        expect(first.failure.code).toBe("stream-reset");
+        expect(first.numbers).toEqual(range(first.numbers.length));
+      }
+    });
+  });
+
   it("can be used again under the same id after a partition has failed it on both sides", () => {
     const { network, a, b } = pair({
       conditions: { delayMs: 10 },

@@ -394,7 +394,9 @@ export class MeshCore {
       }
       stream = new Stream(streamId, resolved, nowMs, config.repairBudgetMs, session.roundTripMs);
       const closed = session.closedStreams.getId(streamId);
-      if (closed !== undefined) resume(stream, closed);
+      if (closed !== undefined && session.has(PeerFeature.STREAM_FIN)) resume(stream, closed);
+      // A node of the reference goes on counting until it is told (spec/session.md §14, S8).
+      else if (closed !== undefined && resolved.reliable) this.#sender.sendReset(session, streamId);
       session.streams.set(stream.fields.streamIdLo, stream.fields.streamIdHi, stream);
     } else if (!stream.isOpen && stream.isUnsent) {
       const { ordered } = stream.options;
@@ -449,11 +451,14 @@ export class MeshCore {
     this.#sender.finish(session, stream);
   }
 
-  /** Drops the stream's state at once. With `reset` the peer is told that the stream was cut short. */
+  /**
+   * Drops the stream's state at once. With `reset`, and when something was not acknowledged, the peer is told that the
+   * stream was cut short.
+   */
   closeStream(session: Session, stream: Stream, reset: boolean): void {
     this.#state.tick();
     if (stream.ended !== undefined) return;
-    if (reset) this.#sender.sendReset(session, stream.id);
+    if (reset || !stream.isDrained) this.#sender.sendReset(session, stream.id);
     this.#receiver.forget(session, stream);
   }
 
@@ -494,8 +499,9 @@ export class MeshCore {
     if (this.#isClosed) return;
     this.#state.tick();
     this.#isClosed = true;
-    this.#handshaker.close();
-    this.#sessions.close(new MeshError("shutdown", "the node was shut down"));
+    const error = new MeshError("shutdown", "the node was shut down");
+    this.#handshaker.close(error);
+    this.#sessions.close(error);
     this.#state.config.psk.fill(0);
   }
 

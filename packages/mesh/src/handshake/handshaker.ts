@@ -91,9 +91,10 @@ export class Handshaker {
     this.#expected.delete(nodeId);
   }
 
-  /** Forgets everything that is under way. */
-  close(): void {
-    for (const initiation of [...this.#routed.values(), ...this.#direct.values()]) this.#finish(initiation);
+  /** Ends everything that is under way with that error. */
+  close(error: MeshError): void {
+    for (const initiation of [...this.#routed.values(), ...this.#direct.values()])
+      this.#fail(initiation, error);
     this.#expected.clear();
   }
 

@@ -14,6 +14,8 @@ import { MIGRATION_THRESHOLD, type Path, Session, type SessionRole } from "./ses
 const REMOVE_AFTER_TIMEOUTS = 30;
 /** An answered handshake whose initiator never shows its keys is dropped after this many handshake time-outs. */
 const UNCONFIRMED_TIMEOUTS = 3;
+/** And not before so many heartbeats could have shown them. */
+const UNCONFIRMED_HEARTBEATS = 3;
 /** Heartbeats vary by this share, so that nodes do not fall into step. */
 const HEARTBEAT_JITTER = 0.2;
 
@@ -236,12 +238,12 @@ export class SessionRegistry {
 
   /** How long a session is kept without a word of the peer, in milliseconds. */
   #patienceMs(session: Session): number {
-    const { sessionTimeoutMs, handshakeTimeoutMs } = this.#state.config;
+    const { sessionTimeoutMs, handshakeTimeoutMs, heartbeatMs } = this.#state.config;
     // Through a relay a node of the reference shows its keys no earlier than with its first data.
     const isExpectedToWait = session.peer.session === session && !this.#expectsHeartbeats(session);
     return session.isConfirmed || isExpectedToWait
       ? REMOVE_AFTER_TIMEOUTS * sessionTimeoutMs
-      : UNCONFIRMED_TIMEOUTS * handshakeTimeoutMs;
+      : Math.max(UNCONFIRMED_TIMEOUTS * handshakeTimeoutMs, UNCONFIRMED_HEARTBEATS * heartbeatMs);
   }
 
   #fallSilent(session: Session): void {

@@ -127,6 +127,8 @@ export interface SessionInit {
 export interface ClosedStream {
   readonly id: bigint;
   readonly closedMs: number;
+  /** Everything sent was acknowledged. */
+  readonly wasDrained: boolean;
   readonly sendNext: number;
   readonly sentBytes: number;
   readonly receiveNext: number;

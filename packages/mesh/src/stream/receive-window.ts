@@ -89,6 +89,14 @@ export class ReceiveWindow {
     this.#advance();
   }
 
+  /** Takes everything below `sequence` as arrived, and moves past what follows it. */
+  skipTo(sequence: number): void {
+    for (; this.next < Math.min(sequence, this.end); this.next++) this.#take(this.next);
+    this.next = Math.max(this.next, sequence);
+    this.end = Math.max(this.end, this.next);
+    this.#advance();
+  }
+
   #advance(): void {
     while (this.next < this.end && this.#take(this.next)) this.next++;
   }

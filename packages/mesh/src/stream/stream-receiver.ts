@@ -97,6 +97,8 @@ export class StreamReceiver {
       return;
     }
 
+    const isStart = (header.flags & PacketFlags.NACK) !== 0 && session.has(PeerFeature.STREAM_FIN);
+    if (isStart && !this.#startOver(session, stream, sequence)) return;
     if (this.#isFull(session, stream, sequence, wireBytes)) {
       counters.receiveQueueFull++;
       // A word to the sender, or it takes a slow reader for a dead one.
@@ -137,6 +139,30 @@ export class StreamReceiver {
     else stream.gapSinceMs = 0;
   }
 
+  /**
+   * A packet says that with it another use of the id begins, after one that was given up: nothing before it will come.
+   * False when the stream has ended by that; the packet will be repeated, and begins another one.
+   */
+  #startOver(session: Session, stream: Stream, first: number): boolean {
+    if (first < stream.receive.next || !Number.isSafeInteger(first)) return true;
+    if (stream.hasDelivered || stream.remoteEnded) {
+      stream.receive.next = first;
+      const error = new MeshError("stream-reset", "the peer has given the stream up and begun another one");
+      if (stream.remoteEnded) this.forget(session, stream);
+      else this.#fail(session, stream, error);
+      return false;
+    }
+    for (const [sequence, { packet }] of stream.held) {
+      if (sequence >= first) continue;
+      stream.held.delete(sequence);
+      stream.heldBytes -= packet.wireBytes;
+      session.bufferedBytes -= packet.wireBytes;
+    }
+    stream.receive.skipTo(first);
+    stream.nextDelivered = Math.max(stream.nextDelivered, first);
+    return true;
+  }
+
   #isFull(session: Session, stream: Stream, sequence: number, wireBytes: number): boolean {
     const limit = this.#state.config.receiveBufferBytes;
     if (stream.unreadBytes > limit || session.bufferedBytes > SESSION_BUFFER_BYTES) return true;
@@ -148,7 +174,10 @@ export class StreamReceiver {
     const found = session.streams.get(header.streamIdLo, header.streamIdHi);
     if (found !== undefined) return found;
     const { counters, nowMs, config } = this.#state;
-    const closed = session.closedStreams.get(header.streamIdLo, header.streamIdHi);
+    // A node of the reference begins at 0 again when it uses an id again.
+    const closed = session.has(PeerFeature.STREAM_FIN)
+      ? session.closedStreams.get(header.streamIdLo, header.streamIdHi)
+      : undefined;
     const reliable = (header.flags & PacketFlags.RELIABLE) !== 0;
     if (closed !== undefined && reliable) {
       const sequence = u64ToNumber(header.sequenceLo, header.sequenceHi);
@@ -190,6 +219,7 @@ export class StreamReceiver {
 
   /** Ends the stream and keeps of it what {@link ClosedStream} says. */
   forget(session: Session, stream: Stream): void {
+    const wasDrained = stream.isDrained;
     stream.ended ??= "closed";
     session.bufferedBytes -= stream.unreadBytes + stream.heldBytes;
     stream.unreadBytes = 0;
@@ -205,6 +235,7 @@ export class StreamReceiver {
     session.closedStreams.set(streamIdLo, streamIdHi, {
       id: stream.id,
       closedMs: this.#state.nowMs,
+      wasDrained,
       sendNext: stream.sendWindow?.next ?? stream.nextSequence,
       // What the receiver has accounted for, at least: more would be missing from the next use's window for good.
       sentBytes: stream.credit.maxConsumedSeen,
@@ -258,8 +289,10 @@ export class StreamReceiver {
   }
 
   #deliver(session: Session, stream: Stream, packet: InboundPacket): void {
-    if (packet.events.length > 0) this.#state.emit({ type: "data", session, stream, packet });
-    else this.consumed(session, stream, packet.wireBytes);
+    if (packet.events.length > 0) {
+      stream.hasDelivered = true;
+      this.#state.emit({ type: "data", session, stream, packet });
+    } else this.consumed(session, stream, packet.wireBytes);
   }
 
   /** Hands out what is now contiguous; the rest waits. */
@@ -452,7 +485,11 @@ export class StreamReceiver {
       if (nack === undefined) counters.controlMalformed++;
       else {
         const stream = this.#known(session, nack.streamId);
-        if (stream === undefined) return;
+        if (stream === undefined) {
+          // The peer still waits for a stream that has ended here: it has missed the reset.
+          if (session.closedStreams.hasId(nack.streamId)) this.#sender.sendReset(session, nack.streamId);
+          return;
+        }
         this.#sender.onNack(session, stream, Number(nack.nextExpected), nack.missingBitmap);
       }
     } else {
@@ -500,4 +537,5 @@ export function resume(stream: Stream, closed: ClosedStream): void {
   stream.consumedBytes = closed.consumedBytes;
   stream.grantedBytes = closed.consumedBytes;
   stream.firstSequence = closed.sendNext;
+  stream.startsOver = !closed.wasDrained && stream.isReliable;
 }

@@ -104,6 +104,7 @@ export class StreamSender {
   /** Turns what is queued into packets, as far as window, congestion and outbox allow. */
   flush(session: Session, stream: Stream): void {
     if (stream.ended !== undefined) return;
+    if (stream.startsOver && !this.#sendStart(session, stream)) return;
     const limit = this.#writer.payloadLimit(session.path);
     const { queue } = stream;
     while (stream.queueHead < queue.length) {
@@ -163,6 +164,32 @@ export class StreamSender {
     return true;
   }
 
+  /**
+   * Sends the first packet of a use of an id whose earlier use was given up: everything before it will not come, and what
+   * comes after it is another stream (docs/protocol.md). False when it has to wait.
+   */
+  #sendStart(session: Session, stream: Stream): boolean {
+    stream.startsOver = !this.#sendMark(session, stream, PacketFlags.NACK);
+    return !stream.startsOver;
+  }
+
+  /** Sends an empty reliable packet with that flag; false when it has to wait. */
+  #sendMark(session: Session, stream: Stream, flag: number): boolean {
+    const { sendWindow } = stream;
+    if (sendWindow?.canSend !== true || !stream.credit.acquire(PACKET_OVERHEAD, this.#state.nowMs))
+      return false;
+    const flags = PacketFlags.RELIABLE | flag;
+    this.#setSequence(stream, sendWindow.next, flags);
+    if (!this.#writer.send(session, stream.fields, NO_EVENTS, 0, 0)) {
+      stream.credit.refund(PACKET_OVERHEAD);
+      this.schedule(session, stream);
+      return false;
+    }
+    sendWindow.register(NO_EVENTS, flags, this.#state.nowMs);
+    this.watch(session, stream);
+    return true;
+  }
+
   #sendEnd(session: Session, stream: Stream): void {
     const { sendWindow } = stream;
     if (!stream.finishing || stream.endSent) return;
@@ -171,17 +198,7 @@ export class StreamSender {
       if (stream.isDrained) this.#state.emit({ type: "stream-drained", session, stream });
       return;
     }
-    if (!sendWindow.canSend || !stream.credit.acquire(PACKET_OVERHEAD, this.#state.nowMs)) return;
-    const flags = PacketFlags.RELIABLE | PacketFlags.FIN;
-    this.#setSequence(stream, sendWindow.next, flags);
-    if (!this.#writer.send(session, stream.fields, NO_EVENTS, 0, 0)) {
-      stream.credit.refund(PACKET_OVERHEAD);
-      this.schedule(session, stream);
-      return;
-    }
-    sendWindow.register(NO_EVENTS, flags, this.#state.nowMs);
-    stream.endSent = true;
-    this.watch(session, stream);
+    stream.endSent = this.#sendMark(session, stream, PacketFlags.FIN);
   }
 
   #offerRoom(session: Session, stream: Stream): void {
@@ -200,6 +217,12 @@ export class StreamSender {
     const { nowMs } = this.#state;
     stream.credit.grant(total, nowMs);
     const { sendWindow } = stream;
+    if (sendWindow !== undefined && acknowledged > sendWindow.next) {
+      // It speaks of a stream that this one is not; taking it at its word would lose what is in flight.
+      this.sendReset(session, stream.id);
+      this.#fail(session, stream, new MeshError("stream-reset", "the peer acknowledges more than was sent"));
+      return;
+    }
     if (sendWindow !== undefined && sendWindow.acknowledge(acknowledged, nowMs) > 0) {
       this.#repairLost(session, stream, sendWindow);
       this.watch(session, stream);
@@ -221,26 +244,10 @@ export class StreamSender {
   }
 
   #repairMissing(session: Session, stream: Stream, sequence: number): void {
-    if (sequence < stream.firstSequence) {
-      this.#fill(session, stream, sequence);
-      return;
-    }
     const packet = stream.sendWindow?.reportMissing(sequence, this.#state.nowMs);
     if (packet === undefined) return;
     this.#state.counters.retransmitNack++;
     this.#repair(session, stream, packet);
-  }
-
-  /** Sends an empty packet in the place of one that an earlier use of the id has left behind (weakness S4). */
-  #fill(session: Session, stream: Stream, sequence: number): void {
-    const { nowMs } = this.#state;
-    if (stream.sendWindow === undefined) return;
-    if (nowMs >= stream.filledAtMs + stream.sendWindow.roundTrip.timeoutMs) stream.filledTo = 0;
-    if (sequence < stream.filledTo) return;
-    stream.filledTo = sequence + 1;
-    stream.filledAtMs = nowMs;
-    this.#setSequence(stream, sequence, PacketFlags.RELIABLE);
-    this.#writer.send(session, stream.fields, NO_EVENTS, 0, 0);
   }
 
   #repairLost(session: Session, stream: Stream, sendWindow: SendWindow): void {

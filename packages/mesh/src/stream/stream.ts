@@ -39,9 +39,8 @@ export class Stream {
   sendWindow: SendWindow | undefined;
   /** Sequence that this incarnation of the id began with. */
   firstSequence = 0;
-  /** Sequences below this one that an earlier use left behind were filled at `filledAtMs`. */
-  filledTo = 0;
-  filledAtMs = 0;
+  /** The first packet has to say that an earlier use of the id was given up. */
+  startsOver = false;
   /** Next sequence of an unreliable stream. */
   nextSequence = 0;
   /** Events accepted from the application and not yet in a packet; owned by the stream. */
@@ -70,6 +69,8 @@ export class Stream {
   readonly held: Map<number, HeldPacket> = new Map();
   heldBytes = 0;
   remoteEnded = false;
+  /** Whether the application was given any event. */
+  hasDelivered = false;
   /** Sequence of the peer's end marker, once it arrived on an unordered stream. */
   endSequence: number | undefined;
   packetsReceived = 0;
