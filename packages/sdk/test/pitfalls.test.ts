@@ -1,0 +1,34 @@
+import { describe, expect, it } from "vitest";
+import type { Mesh } from "../src/index.ts";
+import { bytes, openMesh, text } from "./open-mesh.ts";
+
+const RELIABLE = { streamId: 7n, reliability: "reliable" } as const;
+
+async function connected(options: Parameters<typeof openMesh>[0] = {}): Promise<[Mesh, Mesh]> {
+  const a = await openMesh();
+  const b = await openMesh(options);
+  await a.connect(b.contact);
+  return [a, b];
+}
+
+describe("what a caller may do", () => {
+  it("gives up a write that waits behind another, and later writes still wait for that one", async () => {
+    const [a, b] = await connected();
+    const options = { ...RELIABLE, windowBytes: 4_096 };
+    const incoming = b.openStream(a.nodeId, options);
+    const out = a.openStream(b.nodeId, options);
+    const first = out.write(Array.from({ length: 20 }, (_, i) => new Uint8Array(1_000).fill(i)));
+    await expect(out.write(bytes("second"), { timeoutMs: 20 })).rejects.toThrow();
+    const third = out.write(bytes("third"));
+    const order: number[] = [];
+    const reading = (async () => {
+      for await (const { data } of incoming) order.push(data.length === 1_000 ? (data[0] as number) : 99);
+    })();
+    await Promise.all([first, third]);
+    await out.end();
+    await reading;
+    expect(order).toEqual([...Array(20).keys(), 99]);
+  });
+
+  // more
+});
