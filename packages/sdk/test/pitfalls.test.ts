@@ -30,5 +30,20 @@ describe("what a caller may do", () => {
     expect(order).toEqual([...Array(20).keys(), 99]);
   });
 
+  it("leaves a loop while an event is awaited, and the event goes to the next loop", async () => {
+    const [a, b] = await connected();
+    const incoming = b.openStream(a.nodeId, RELIABLE);
+    const left = incoming.events();
+    const pending = left.next();
+    await left.return?.();
+    expect((await pending).done).toBe(true);
+    const out = a.openStream(b.nodeId, RELIABLE);
+    await out.write(bytes("x"));
+    await out.end();
+    const all: string[] = [];
+    for await (const { data } of incoming) all.push(text(data));
+    expect(all).toEqual(["x"]);
+  });
+
   // more
 });
