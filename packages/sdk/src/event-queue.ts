@@ -32,6 +32,11 @@ export class EventQueue<T> {
     return this.#items.length - this.#head;
   }
 
+  /** Whether {@link end} was called: nothing more is taken. */
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
   /** Adds an item; false when it, or with `drop-oldest` another one, was lost. */
   push(item: T): boolean {
     if (this.#isEnded) return false;

@@ -542,7 +542,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
       };
       handle?.onData(event, index === last ? wireBytes : 0);
       for (const { filter, queue } of this.#consumers) {
-        if (!matches(filter, event)) continue;
+        if (queue.isEnded || !matches(filter, event)) continue;
         isWanted = true;
         queue.push(event);
       }

@@ -45,5 +45,21 @@ describe("what a caller may do", () => {
     expect(all).toEqual(["x"]);
   });
 
+  it("iterates events() until it overflows, and what arrives then waits for a stream", async () => {
+    const [a, b] = await connected();
+    const events = b.events({ highWaterMark: 1, overflow: "error" });
+    const out = a.openStream(b.nodeId, RELIABLE);
+    await out.write([bytes("1"), bytes("2")]);
+    await expect.poll(() => events.next().then(({ value }) => value && text(value.data))).toBe("1");
+    await out.write([bytes("3"), bytes("4")]);
+    await expect.poll(() => b.stats().unclaimedEvents + events.dropped).toBe(1);
+    await out.write(bytes("5"));
+    await out.end();
+    const incoming = b.openStream(a.nodeId, RELIABLE);
+    const all: string[] = [];
+    for await (const { data } of incoming) all.push(text(data));
+    expect(all).toContain("5");
+  });
+
   // more
 });
