@@ -13,7 +13,7 @@ import {
   type Transport,
 } from "@netmesh/mesh";
 import { type SocketOptions, type SocketStats, UdpTransport } from "@netmesh/transport-udp";
-import { SocketAddress } from "@netmesh/wire";
+import { copyBytes, SocketAddress } from "@netmesh/wire";
 import { abortable, type OpOptions, requireBytes, requireId, signalOf, toEvents } from "./arguments.ts";
 import { InvalidArgumentError, ShutdownError, StreamError, TransportError, toNetError } from "./errors.ts";
 import { EventQueue, iterate, type OverflowPolicy } from "./event-queue.ts";
@@ -171,6 +171,8 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     requireBytes(options.psk, 32, "psk");
     if (options.noiseKey !== undefined) requireBytes(options.noiseKey, 32, "noiseKey");
     const { acceptPeers, bind = "0.0.0.0:0" } = options;
+    // The caller may wipe its key while the socket is being bound.
+    const psk = copyBytes(options.psk);
     let udp: UdpTransport | undefined;
     try {
       const identity = options.identity ?? Identity.generate();
@@ -185,7 +187,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
           new MeshNode({
             ...coreSettings(options),
             nodeId: identity.nodeId,
-            psk: options.psk,
+            psk,
             staticKeyPair: keys,
             clock: monotonicClock,
             random: platformRandom,
@@ -206,6 +208,9 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     } catch (error) {
       await udp?.close();
       throw toNetError(error);
+    } finally {
+      // The engine has its own copy.
+      psk.fill(0);
     }
   }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Mesh } from "../src/index.ts";
-import { bytes, openMesh, text } from "./open-mesh.ts";
+import { bytes, openMesh, PSK, text } from "./open-mesh.ts";
 
 const RELIABLE = { streamId: 7n, reliability: "reliable" } as const;
 
@@ -59,6 +59,15 @@ describe("what a caller may do", () => {
     const all: string[] = [];
     for await (const { data } of incoming) all.push(text(data));
     expect(all).toContain("5");
+  });
+
+  it("wipes its key as soon as open was called", async () => {
+    const a = await openMesh();
+    const psk = PSK.slice();
+    const opening = openMesh({ psk });
+    psk.fill(0);
+    const b = await opening;
+    expect((await a.connect(b.contact, { timeoutMs: 2_000 })).nodeId).toBe(b.nodeId);
   });
 
   // more
