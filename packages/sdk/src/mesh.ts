@@ -139,6 +139,8 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   readonly #streams = new Map<Stream, MeshStream>();
   /** What arrived on reliable streams that nobody has opened yet; their windows bound it. */
   readonly #unclaimed = new Map<Stream, DataEvent[]>();
+  /** Streams that the peer has finished, all of whose data was passed on. */
+  readonly #ended = new WeakSet<Stream>();
   readonly #consumers = new Set<Consumer>();
   readonly #views = new WeakMap<object, Peer>();
   #unclaimedEvents = 0;
@@ -394,7 +396,8 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     const waiting = this.#unclaimed.get(stream);
     this.#unclaimed.delete(stream);
     for (const data of waiting ?? []) this.#offer(data, handle);
-    if (stream.remoteEnded) handle.onEnded();
+    // Not `stream.remoteEnded`: inside a listener, events of the same input may still be on their way.
+    if (this.#ended.has(stream)) handle.onEnded();
     return handle;
   }
 
@@ -490,6 +493,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
         this.#streams.get(event.stream)?.onDrained();
         return;
       case "stream-ended":
+        this.#ended.add(event.stream);
         this.#streams.get(event.stream)?.onEnded();
         return;
       case "stream-failed":

@@ -1,3 +1,6 @@
+import type { Transport } from "@netmesh/mesh";
+import { UdpTransport } from "@netmesh/transport-udp";
+import { copyBytes, DatagramBatch, type SocketAddress } from "@netmesh/wire";
 import { describe, expect, it } from "vitest";
 import type { Mesh } from "../src/index.ts";
 import { bytes, openMesh, PSK, text } from "./open-mesh.ts";
@@ -9,6 +12,34 @@ async function connected(options: Parameters<typeof openMesh>[0] = {}): Promise<
   const b = await openMesh(options);
   await a.connect(b.contact);
   return [a, b];
+}
+
+/** A transport that hands on what has arrived in one turn as one batch, as `recvmmsg` would. */
+async function batching(): Promise<Transport> {
+  const udp = await UdpTransport.bind("127.0.0.1:0");
+  return {
+    localAddress: udp.localAddress,
+    send: (batch) => udp.send(batch),
+    close: () => udp.close(),
+    listen(listener) {
+      let waiting: DatagramBatch | undefined;
+      udp.listen({
+        receive(batch) {
+          if (waiting === undefined) {
+            waiting = new DatagramBatch();
+            setTimeout(() => {
+              const all = waiting as DatagramBatch;
+              waiting = undefined;
+              listener.receive(all);
+            }, 5);
+          }
+          for (let i = 0; i < batch.count; i++) {
+            waiting.push(copyBytes(batch.bytes[i] as Uint8Array), batch.addresses[i] as SocketAddress);
+          }
+        },
+      });
+    },
+  };
 }
 
 describe("what a caller may do", () => {
@@ -68,6 +99,21 @@ describe("what a caller may do", () => {
     psk.fill(0);
     const b = await opening;
     expect((await a.connect(b.contact, { timeoutMs: 2_000 })).nodeId).toBe(b.nodeId);
+  });
+
+  it("opens a stream in a listener when its data and its end arrive in one batch", async () => {
+    const [a, b] = await connected({ transport: await batching() });
+    const received = new Promise<string[]>((resolve) => {
+      b.addEventListener("stream", async ({ peer }) => {
+        const all: string[] = [];
+        for await (const { data } of b.openStream(peer.nodeId, RELIABLE)) all.push(text(data));
+        resolve(all);
+      });
+    });
+    const out = a.openStream(b.nodeId, RELIABLE);
+    await out.write(bytes("hello"));
+    await out.end();
+    expect(await received).toEqual(["hello"]);
   });
 
   // more
