@@ -116,5 +116,16 @@ describe("what a caller may do", () => {
     expect(await received).toEqual(["hello"]);
   });
 
+  it("answers what came by send, as much as it likes", async () => {
+    const [a, b] = await connected();
+    const question = b.events().next();
+    await a.send(b.nodeId, bytes("?"));
+    await question;
+    for (let i = 0; i < 200; i++) {
+      await b.send(a.nodeId, new Uint8Array(1_000));
+      if (i % 20 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  });
+
   // more
 });
