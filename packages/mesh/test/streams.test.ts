@@ -537,6 +537,20 @@ describe("opening streams", () => {
     expect(a.errors).toEqual([]);
   });
 
+  it("tells when an idle stream is forgotten with events that nobody has taken", () => {
+    const { network, a, b } = pair({
+      node: { heartbeatMs: 500, sessionTimeoutMs: 4_000, streamIdleTimeoutMs: 1_000 },
+    });
+    const { stream } = b.core.openStream(a.nodeId, 7n, RELIABLE);
+    const from = new Sending(a, b, 7n, RELIABLE).write(...numbered(3));
+    network.advance(100);
+    stream.isOpen = false;
+    expect(stream.unreadBytes).toBeGreaterThan(0);
+    network.advance(3_000);
+    expect(b.eventsOf("stream-failed").map((event) => event.stream)).toEqual([stream]);
+    from.write(...numbered(1));
+  });
+
   it("forgets idle streams that nobody holds", () => {
     const { network, a, b } = pair({ node: { streamIdleTimeoutMs: 10_000, heartbeatMs: 1_000 } });
     a.call((core) => core.send(b.nodeId, 99n, numbered(1)));

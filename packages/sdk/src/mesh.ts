@@ -138,7 +138,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   readonly #accepts = new Map<bigint, Pending>();
   readonly #streams = new Map<Stream, MeshStream>();
   /** What arrived on reliable streams that nobody has opened yet; their windows bound it. */
-  readonly #unclaimed = new Map<Stream, DataEvent[]>();
+  readonly #unclaimed = new WeakMap<Stream, DataEvent[]>();
   /** Streams that the peer has finished, all of whose data was passed on. */
   readonly #ended = new WeakSet<Stream>();
   readonly #consumers = new Set<Consumer>();
