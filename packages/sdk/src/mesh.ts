@@ -480,6 +480,8 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
         this.#onData(event);
         return;
       case "stream-opened":
+        // Nobody can open it any more.
+        if (this.#shutdown !== undefined) return;
         this.announce("stream", {
           peer: this.#view(event.session.peer),
           streamId: event.stream.id,

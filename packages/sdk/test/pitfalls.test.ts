@@ -127,5 +127,24 @@ describe("what a caller may do", () => {
     }
   });
 
-  // more
+  it("opens every announced stream, also while the mesh is shut down", async () => {
+    const [a, b] = await connected();
+    const late: unknown[] = [];
+    b.addEventListener("stream", ({ peer, streamId }) => {
+      try {
+        b.openStream(peer.nodeId, { streamId, reliability: "reliable" });
+      } catch (error) {
+        late.push(error);
+      }
+    });
+    const blocked = b.openStream(a.nodeId, { ...RELIABLE, streamId: 9n });
+    await blocked.write(bytes("x"));
+    a.block(b.localAddress);
+    const closing = b.shutdown({ graceMs: 200 });
+    await a.openStream(b.nodeId, RELIABLE).write(bytes("x"));
+    a.unblock(b.localAddress);
+    await a.openStream(b.nodeId, { ...RELIABLE, streamId: 8n }).write(bytes("x"));
+    await closing;
+    expect(late).toEqual([]);
+  });
 });
