@@ -85,6 +85,7 @@ describe("a core", () => {
     for (const options of [
       { reliability: "perhaps" as "reliable" },
       { windowBytes: -1 },
+      { windowBytes: 1 },
       { windowBytes: 1.5 },
       { windowBytes: 2 ** 32 },
       { ordered: true },
