@@ -32,6 +32,7 @@ describe("a core", () => {
     ["half a stream", { maxStreams: 0.5 }],
     ["no receive buffer", { receiveBufferBytes: 0 }],
     ["an idle time-out of 0", { streamIdleTimeoutMs: 0 }],
+    ["a relay policy it does not know", { relay: "none" as "off" }],
     ["a repair budget of 0", { repairBudgetMs: 0 }],
     ["datagrams of 255 bytes", { datagramBytes: 255 }],
     ["datagrams of 8193 bytes", { datagramBytes: 8_193 }],
@@ -84,6 +85,7 @@ describe("a core", () => {
     for (const options of [
       { reliability: "perhaps" as "reliable" },
       { windowBytes: -1 },
+      { windowBytes: 1 },
       { windowBytes: 1.5 },
       { windowBytes: 2 ** 32 },
       { ordered: true },

@@ -563,6 +563,34 @@ describe("opening streams", () => {
     expect(a.errors).toEqual([]);
   });
 
+  it("tells when an idle stream is forgotten with events that nobody has taken", () => {
+    const { network, a, b } = pair({
+      node: { heartbeatMs: 500, sessionTimeoutMs: 4_000, streamIdleTimeoutMs: 1_000 },
+    });
+    const { stream } = b.core.openStream(a.nodeId, 7n, RELIABLE);
+    const from = new Sending(a, b, 7n, RELIABLE).write(...numbered(3));
+    network.advance(100);
+    stream.isOpen = false;
+    expect(stream.unreadBytes).toBeGreaterThan(0);
+    network.advance(3_000);
+    expect(b.eventsOf("stream-failed").map((event) => event.stream)).toEqual([stream]);
+    from.write(...numbered(1));
+  });
+
+  it("counts events that are handed on far ahead of a gap", () => {
+    const { network, a, b } = pair();
+    const { stream } = b.core.openStream(a.nodeId, 7n, UNORDERED);
+    const from = new Sending(a, b, 7n, UNORDERED);
+    const { sendWindow } = from.stream;
+    if (sendWindow === undefined) throw new Error("not reliable");
+    sendWindow.base = 20_000;
+    sendWindow.next = 20_000;
+    from.write(...numbered(3));
+    network.advance(5);
+    expect(b.core.counters.reliableOutOfWindow).toBeGreaterThan(0);
+    expect(stream.unreadBytes).toBeGreaterThan(0);
+  });
+
   it("forgets idle streams that nobody holds", () => {
     const { network, a, b } = pair({ node: { streamIdleTimeoutMs: 10_000, heartbeatMs: 1_000 } });
     a.call((core) => core.send(b.nodeId, 99n, numbered(1)));

@@ -32,6 +32,11 @@ export class EventQueue<T> {
     return this.#items.length - this.#head;
   }
 
+  /** Whether {@link end} was called: nothing more is taken. */
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
   /** Adds an item; false when it, or with `drop-oldest` another one, was lost. */
   push(item: T): boolean {
     if (this.#isEnded) return false;
@@ -126,27 +131,30 @@ export function iterate<T>(
   const finish = () => {
     if (isOver) return;
     isOver = true;
-    signal?.removeEventListener("abort", abort);
+    signal?.removeEventListener("abort", finish);
+    // A waiter left behind would swallow an event that a later loop should get.
+    for (const waiter of waiting) queue.cancel(waiter);
     onReturn?.();
   };
   const waiting = new Set<Waiter<T>>();
-  const abort = () => {
-    finish();
-    for (const waiter of waiting) queue.cancel(waiter);
-  };
   if (isOver) onReturn?.();
-  else signal?.addEventListener("abort", abort, { once: true });
+  else signal?.addEventListener("abort", finish, { once: true });
   return {
     async next() {
       if (isOver) return { value: undefined, done: true };
       let own: Waiter<T> | undefined;
-      const result = await queue.next((waiter) => {
-        own = waiter;
-        waiting.add(waiter);
-      });
-      if (own !== undefined) waiting.delete(own);
-      if (result.done === true) finish();
-      return result;
+      let isLast = true;
+      try {
+        const result = await queue.next((waiter) => {
+          own = waiter;
+          waiting.add(waiter);
+        });
+        isLast = result.done === true;
+        return result;
+      } finally {
+        if (own !== undefined) waiting.delete(own);
+        if (isLast) finish();
+      }
     },
     async return() {
       finish();

@@ -138,8 +138,10 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
     });
     const own = before === undefined ? turn : before.then(() => turn);
     this.#turn = own;
+    let isOwnTurn = before === undefined;
     try {
       if (before !== undefined) await waitFor(before, signal);
+      isOwnTurn = true;
       signal?.throwIfAborted();
       let accepted = from + (before === undefined ? 0 : this.#accept(events.slice(from)));
       while (accepted < events.length) {
@@ -150,7 +152,12 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
       throw toNetError(error);
     } finally {
       done();
-      if (this.#turn === own) this.#turn = undefined;
+      const leave = () => {
+        if (this.#turn === own) this.#turn = undefined;
+      };
+      // Aborted in the queue: the writes before this one still have theirs.
+      if (isOwnTurn) leave();
+      else void own.then(leave);
     }
   }
 

@@ -13,7 +13,7 @@ import {
   type Transport,
 } from "@netmesh/mesh";
 import { type SocketOptions, type SocketStats, UdpTransport } from "@netmesh/transport-udp";
-import { SocketAddress } from "@netmesh/wire";
+import { copyBytes, SocketAddress } from "@netmesh/wire";
 import { abortable, type OpOptions, requireBytes, requireId, signalOf, toEvents } from "./arguments.ts";
 import { InvalidArgumentError, ShutdownError, StreamError, TransportError, toNetError } from "./errors.ts";
 import { EventQueue, iterate, type OverflowPolicy } from "./event-queue.ts";
@@ -138,7 +138,9 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   readonly #accepts = new Map<bigint, Pending>();
   readonly #streams = new Map<Stream, MeshStream>();
   /** What arrived on reliable streams that nobody has opened yet; their windows bound it. */
-  readonly #unclaimed = new Map<Stream, DataEvent[]>();
+  readonly #unclaimed = new WeakMap<Stream, DataEvent[]>();
+  /** Streams that the peer has finished, all of whose data was passed on. */
+  readonly #ended = new WeakSet<Stream>();
   readonly #consumers = new Set<Consumer>();
   readonly #views = new WeakMap<object, Peer>();
   #unclaimedEvents = 0;
@@ -171,6 +173,8 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     requireBytes(options.psk, 32, "psk");
     if (options.noiseKey !== undefined) requireBytes(options.noiseKey, 32, "noiseKey");
     const { acceptPeers, bind = "0.0.0.0:0" } = options;
+    // The caller may wipe its key while the socket is being bound.
+    const psk = copyBytes(options.psk);
     let udp: UdpTransport | undefined;
     try {
       const identity = options.identity ?? Identity.generate();
@@ -185,7 +189,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
           new MeshNode({
             ...coreSettings(options),
             nodeId: identity.nodeId,
-            psk: options.psk,
+            psk,
             staticKeyPair: keys,
             clock: monotonicClock,
             random: platformRandom,
@@ -206,6 +210,9 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     } catch (error) {
       await udp?.close();
       throw toNetError(error);
+    } finally {
+      // The engine has its own copy.
+      psk.fill(0);
     }
   }
 
@@ -389,7 +396,8 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     const waiting = this.#unclaimed.get(stream);
     this.#unclaimed.delete(stream);
     for (const data of waiting ?? []) this.#offer(data, handle);
-    if (stream.remoteEnded) handle.onEnded();
+    // Not `stream.remoteEnded`: inside a listener, events of the same input may still be on their way.
+    if (this.#ended.has(stream)) handle.onEnded();
     return handle;
   }
 
@@ -472,6 +480,8 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
         this.#onData(event);
         return;
       case "stream-opened":
+        // Nobody can open it any more.
+        if (this.#shutdown !== undefined) return;
         this.announce("stream", {
           peer: this.#view(event.session.peer),
           streamId: event.stream.id,
@@ -485,6 +495,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
         this.#streams.get(event.stream)?.onDrained();
         return;
       case "stream-ended":
+        this.#ended.add(event.stream);
         this.#streams.get(event.stream)?.onEnded();
         return;
       case "stream-failed":
@@ -542,7 +553,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
       };
       handle?.onData(event, index === last ? wireBytes : 0);
       for (const { filter, queue } of this.#consumers) {
-        if (!matches(filter, event)) continue;
+        if (queue.isEnded || !matches(filter, event)) continue;
         isWanted = true;
         queue.push(event);
       }

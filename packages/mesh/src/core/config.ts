@@ -105,7 +105,7 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
       duration("repairBudgetMs", options.repairBudgetMs ?? 10_000, 1),
     ),
     receiveBufferBytes: count("receiveBufferBytes", options.receiveBufferBytes ?? 4 * 2 ** 20, 2 ** 32),
-    relay: options.relay ?? "peers",
+    relay: relayPolicy(options.relay ?? "peers"),
     auditRelay: options.auditRelay ?? false,
     datagramBytes:
       typeof datagramBytes === "function"
@@ -117,6 +117,14 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
     handshakesPerSecond: options.handshakesPerSecond ?? { perSource: 64, total: 2_000 },
     features: (options.features ?? OWN_FEATURES) & OWN_FEATURES,
   };
+}
+
+/** An unknown policy must not be taken for an open one. */
+function relayPolicy(policy: RelayPolicy): RelayPolicy {
+  if (policy !== "peers" && policy !== "anyone" && policy !== "off") {
+    throw new MeshError("config", 'relay must be "peers", "anyone" or "off"');
+  }
+  return policy;
 }
 
 function inRange(value: number, min: number, max: number): boolean {

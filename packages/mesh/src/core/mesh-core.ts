@@ -25,6 +25,7 @@ import { PacketWriter } from "../session/packet-writer.ts";
 import type { Peer } from "../session/peer.ts";
 import type { Session } from "../session/session.ts";
 import { SessionRegistry } from "../session/session-registry.ts";
+import { SendCredit } from "../stream/send-credit.ts";
 import { Stream } from "../stream/stream.ts";
 import { resolveStreamOptions, type StreamOptions } from "../stream/stream-options.ts";
 import { resume, StreamReceiver } from "../stream/stream-receiver.ts";
@@ -428,6 +429,9 @@ export class MeshCore {
     if (stream === undefined) {
       stream = this.openStream(nodeId, streamId, { windowBytes: 0 }).stream;
       stream.isOpen = false;
+    } else if (!stream.isOpen && stream.isUnsent && !stream.isReliable) {
+      // The peer has sent first: the answers wait for no grants either.
+      stream.credit = new SendCredit(0);
     }
     return this.#sender.write(session, stream, events);
   }

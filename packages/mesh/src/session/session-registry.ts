@@ -263,8 +263,10 @@ export class SessionRegistry {
     }
     for (const stream of idle) {
       // Nobody has taken what arrived on it: the peer has to know.
-      if (stream.unreadBytes > 0) this.#sender.sendReset(session, stream.id);
-      this.#receiver.forget(session, stream);
+      if (stream.unreadBytes > 0) {
+        this.#sender.sendReset(session, stream.id);
+        this.failStream(session, stream, new MeshError("stream-reset", "nobody has opened the stream"));
+      } else this.#receiver.forget(session, stream);
     }
   }
 

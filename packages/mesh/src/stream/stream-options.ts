@@ -1,3 +1,4 @@
+import { EVENT_LENGTH_PREFIX, PACKET_OVERHEAD } from "@netmesh/wire";
 import { MeshError } from "../errors.ts";
 
 /** How a stream treats losses: repaired by retransmission, or left to the application. */
@@ -16,6 +17,8 @@ export interface StreamOptions {
 /** Default window of a stream in wire bytes. */
 export const DEFAULT_WINDOW_BYTES = 65_536;
 
+/** A smaller window never has room, not even for the end of the stream. */
+const MIN_WINDOW_BYTES = PACKET_OVERHEAD + EVENT_LENGTH_PREFIX + 1;
 const MAX_WINDOW_BYTES = 0xffff_ffff;
 
 /** {@link StreamOptions} with every default applied. */
@@ -37,6 +40,13 @@ export function resolveStreamOptions(options: StreamOptions): ResolvedStreamOpti
       "invalid-argument",
       "windowBytes must be an integer from 0 to 2^32 - 1",
       MAX_WINDOW_BYTES,
+    );
+  }
+  if (windowBytes !== 0 && windowBytes < MIN_WINDOW_BYTES) {
+    throw new MeshError(
+      "invalid-argument",
+      `windowBytes must be 0 or at least ${MIN_WINDOW_BYTES}`,
+      MIN_WINDOW_BYTES,
     );
   }
   const reliable = reliability === "reliable";

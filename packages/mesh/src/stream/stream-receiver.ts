@@ -119,7 +119,9 @@ export class StreamReceiver {
       // Some senders of the reference never fill their gaps: unordered readers still get what arrives.
       if (stream.options.ordered) return;
       const events = this.#readEvents(header, bytes, offset, payloadLength);
-      this.#deliver(session, stream, this.#packet(header, sequence, events, 0));
+      // They count like any other, or a reader that is away would let them pile up without a bound.
+      this.#account(session, stream, wireBytes);
+      this.#deliver(session, stream, this.#packet(header, sequence, events, wireBytes));
       return;
     }
     const events = this.#readEvents(header, bytes, offset, payloadLength);

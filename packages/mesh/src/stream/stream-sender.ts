@@ -81,7 +81,7 @@ export class StreamSender {
   }
 
   #hasRoom(stream: Stream, length: number, payloadLimit: number): boolean {
-    if (stream.options.windowBytes === 0) {
+    if (stream.credit.windowBytes === 0) {
       return stream.queuedBytes === 0 || stream.queuedBytes + length <= UNLIMITED_QUEUE_BYTES;
     }
     return stream.credit.covers(stream.costWith(length, payloadLimit));
@@ -203,7 +203,7 @@ export class StreamSender {
 
   #offerRoom(session: Session, stream: Stream): void {
     if (!stream.wantsRoom || stream.ended !== undefined) return;
-    const { windowBytes } = stream.options;
+    const { windowBytes } = stream.credit;
     // A few packets at once, so that a writer is not woken for each; not more, or both ends wait for each other.
     const wanted = Math.min(windowBytes / 2, WAKE_BYTES);
     if (stream.queuedBytes > 0 && stream.credit.remaining - stream.queuedBytes < wanted) return;
