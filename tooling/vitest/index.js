@@ -20,6 +20,13 @@ export function project(name, test = {}) {
     ssr: {
       resolve: { conditions: [SOURCE, ...defaultServerConditions], externalConditions: [SOURCE, "node"] },
     },
-    test: { name, environment: "node", include: ["test/**/*.test.ts"], execArgv: sourceArgv, ...test },
+    test: {
+      name,
+      environment: "node",
+      include: ["test/**/*.test.ts"],
+      testTimeout: 60_000,
+      execArgv: sourceArgv,
+      ...test,
+    },
   });
 }

@@ -244,7 +244,7 @@ const CAUSES: readonly [string, (s: Scene) => void, Partial<Record<keyof Counter
       for (let i = 0; i < 70; i++)
         s.inject(handshakeDatagram(new Uint8Array(60), { from: 5n, to: s.b.nodeId }));
     },
-    { handshakeBad: 64, handshakePaced: 6 },
+    { handshakeBad: 32, handshakePaced: 38 },
   ],
   [
     "a packet of an unknown session",

@@ -303,8 +303,8 @@ describe("an attacker on the network", () => {
     }
     network.advance(10);
     const { handshakeBad, handshakePaced } = b.core.counters;
-    expect(handshakeBad).toBe(2_000);
-    expect(handshakePaced).toBe(8_000);
+    expect(handshakeBad).toBe(256);
+    expect(handshakePaced).toBe(9_744);
   });
 
   it("with the PSK that claims a known node id, but never sends, displaces nobody", () => {

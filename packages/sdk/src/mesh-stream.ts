@@ -60,6 +60,7 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
   #turn: Promise<void> | undefined;
   #error: unknown;
   #isReleased = false;
+  #dropped = 0;
   #readable: ReadableStream<Uint8Array> | undefined;
   #writable: WritableStream<Uint8Array> | undefined;
 
@@ -72,8 +73,7 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
     this.#stream = stream;
     this.#onRelease = onRelease;
     // The sender of a reliable stream waits for the reader, which bounds the queue in bytes.
-    const capacity = stream.options.reliable ? Number.POSITIVE_INFINITY : UNPACED_EVENTS;
-    this.#inbound = new EventQueue<Queued>(capacity, "drop-newest", (queued) => {
+    this.#inbound = new EventQueue<Queued>(Number.POSITIVE_INFINITY, "drop-newest", (queued) => {
       if (queued.wireBytes === 0) return;
       node.core.consumed(session, stream, queued.wireBytes);
       node.touch();
@@ -269,7 +269,7 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
       unacknowledged: sendWindow?.inFlight ?? 0,
       queuedBytes: this.#stream.queuedBytes,
       inboundPending: this.#inbound.size,
-      inboundDropped: this.#inbound.dropped,
+      inboundDropped: this.#dropped,
       backpressureEvents: credit.backpressureEvents,
       txCreditRemaining: credit.remaining,
       txWindow: credit.windowBytes,
@@ -282,7 +282,8 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
 
   /**
    * Finishes writing, waits up to `timeoutMs` (default 5000) for the acknowledgements, and releases the stream; when
-   * they do not come the peer is told that the stream was cut short. What was not read is dropped. Idempotent.
+   * they do not come the peer is told that the stream was cut short. A peer that has not finished its own side cannot write
+   * any more. What was not read is dropped. Idempotent.
    */
   async close(options: { readonly timeoutMs?: number } = {}): Promise<void> {
     if (this.#isReleased) return;
@@ -293,7 +294,8 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
     } catch {
       // Whatever kept the end from being acknowledged, the peer learns that it did not get everything.
     }
-    this.#close(!complete);
+    // A peer that has not finished would go on writing to nobody.
+    this.#close(!complete || !this.#stream.remoteEnded);
   }
 
   /** Releases the stream at once; the peer's loop throws `stream-reset`. Idempotent. */
@@ -317,6 +319,10 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
 
   /** @internal */
   onData(event: InboundEvent, wireBytes: number): void {
+    if (!this.#stream.receivesReliably && this.#inbound.size >= UNPACED_EVENTS) {
+      this.#dropped++;
+      return;
+    }
     this.#inbound.push({ event, wireBytes });
   }
 

@@ -95,7 +95,10 @@ export interface MeshEvents extends Record<string, object> {
     readonly streamId: bigint;
     readonly reliability: "reliable" | "fire-and-forget";
   };
-  /** A listener threw, or the socket has ended by itself. */
+  /**
+   * A listener or `acceptPeers` threw, or a listener's promise was rejected, or the socket has ended by itself. Without a
+   * listener for it, the error is thrown as uncaught.
+   */
   error: { readonly error: unknown };
 }
 
@@ -197,11 +200,11 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
             ...(typeof acceptPeers === "function"
               ? {
                   acceptPeers: (nodeId: bigint, from: SocketAddress) =>
-                    acceptPeers({ nodeId, address: from.key }),
+                    mesh.#asks(() => acceptPeers({ nodeId, address: from.key })),
                 }
               : {}),
             onEvent: (event) => mesh.#onEvent(event),
-            onError: (error) => mesh.announce("error", { error }),
+            onError: (error) => mesh.listenerFailed(error),
           }),
         keys,
         identity,
@@ -480,12 +483,14 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
         this.#onData(event);
         return;
       case "stream-opened":
+        // It came and went within one batch: nothing is left to open.
+        if (event.stream.ended !== undefined) return;
         // Nobody can open it any more.
         if (this.#shutdown !== undefined) return;
         this.announce("stream", {
           peer: this.#view(event.session.peer),
           streamId: event.stream.id,
-          reliability: event.stream.options.reliable ? "reliable" : "fire-and-forget",
+          reliability: event.stream.receivesReliably ? "reliable" : "fire-and-forget",
         });
         return;
       case "stream-writable":
@@ -518,7 +523,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
       this.#node.core.consumed(session, stream, packet.wireBytes);
       return;
     }
-    if (!stream.options.reliable) {
+    if (!stream.receivesReliably) {
       this.#unclaimedEvents += packet.events.length;
       return;
     }
@@ -559,6 +564,16 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
       }
     }
     return isWanted;
+  }
+
+  /** What a callback says; one that throws says no, and the error is announced. */
+  #asks(callback: () => boolean): boolean {
+    try {
+      return callback();
+    } catch (error) {
+      this.listenerFailed(error);
+      return false;
+    }
   }
 
   #settle<K>(map: Map<K, Pending>, key: K): Pending | undefined {

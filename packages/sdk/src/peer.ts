@@ -1,4 +1,4 @@
-import { type Peer as EnginePeer, MeshError, type MeshNode } from "@netmesh/mesh";
+import type { Peer as EnginePeer, Session as EngineSession, MeshNode } from "@netmesh/mesh";
 import { copyBytes } from "@netmesh/wire";
 
 /** How packets reach a peer: straight to its address, or over a relay. */
@@ -10,18 +10,26 @@ export class Peer {
   readonly nodeId: bigint;
   readonly #node: MeshNode;
   readonly #peer: EnginePeer;
+  /** The last session, also after it has ended. */
+  #last: EngineSession | undefined;
 
   /** Use `Mesh.connect` and its kin. */
   constructor(node: MeshNode, peer: EnginePeer) {
     this.nodeId = peer.nodeId;
     this.#node = node;
     this.#peer = peer;
+    this.#last = peer.session;
   }
 
   /** Whether there is a session, and something authenticated was heard within the session time-out. */
   get connected(): boolean {
     const { session } = this.#peer;
-    return this.#node.core.peer(this.nodeId) === this.#peer && session !== undefined && !session.isSilent;
+    return (
+      this.#node.core.peer(this.nodeId) === this.#peer &&
+      session !== undefined &&
+      session.isConfirmed &&
+      !session.isSilent
+    );
   }
 
   /** Where packets go: the peer's own address, or the relay's. */
@@ -53,9 +61,8 @@ export class Peer {
     return this.#session.roundTripMs;
   }
 
-  get #session() {
-    const { session } = this.#peer;
-    if (session === undefined) throw new MeshError("unknown-peer", "the session has ended");
-    return session;
+  get #session(): EngineSession {
+    this.#last = this.#peer.session ?? this.#last;
+    return this.#last as EngineSession;
   }
 }

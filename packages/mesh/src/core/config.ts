@@ -50,7 +50,7 @@ export interface CoreOptions {
   readonly datagramBytes?: number | ((address: SocketAddress) => number);
   /** Which unknown nodes may connect; default all that hold the PSK. */
   readonly acceptPeers?: (nodeId: bigint, address: SocketAddress) => boolean;
-  /** Handshake messages answered per second: from one address, and in all. Default 64 and 2000. */
+  /** Handshake messages answered per second: from one address, and in all. Default 32 and 256. */
   readonly handshakesPerSecond?: { readonly perSource: number; readonly total: number };
   /**
    * Bits of `PeerFeature` that this node announces and uses; default all. An interop setting: 0 makes it behave as a
@@ -114,7 +114,7 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
           ? () => datagramBytes
           : (address) => (address.isLoopback ? MAX_PACKET_SIZE : SAFE_DATAGRAM_BYTES),
     acceptPeers: options.acceptPeers ?? (() => true),
-    handshakesPerSecond: options.handshakesPerSecond ?? { perSource: 64, total: 2_000 },
+    handshakesPerSecond: options.handshakesPerSecond ?? { perSource: 32, total: 256 },
     features: (options.features ?? OWN_FEATURES) & OWN_FEATURES,
   };
 }

@@ -429,7 +429,7 @@ export class MeshCore {
     if (stream === undefined) {
       stream = this.openStream(nodeId, streamId, { windowBytes: 0 }).stream;
       stream.isOpen = false;
-    } else if (!stream.isOpen && stream.isUnsent && !stream.isReliable) {
+    } else if (!stream.isOpen && stream.isUnsent && !stream.options.reliable) {
       // The peer has sent first: the answers wait for no grants either.
       stream.credit = new SendCredit(0);
     }

@@ -186,19 +186,21 @@ export class Handshaker {
     if (pending !== undefined && this.#tryMessage2(pending, message, { address: from, routed: false }))
       return;
     if (this.#repeat(message)) return;
+    let tries = 0;
     for (const nodeId of this.#expected) {
+      // Each try costs as much as another message.
+      if (tries++ > 0 && !this.#pacer.admit(from.key, nowMs)) {
+        counters.handshakePaced++;
+        return;
+      }
       const responder = this.#readMessage1(message, nodeId);
       if (responder === undefined) continue;
-      this.#expected.delete(nodeId);
       const features = decodeHandshakePayload(responder.payload).features & config.features;
-      const peer = this.#answer(
-        responder.noise,
-        nodeId,
-        features,
-        { address: from, routed: false },
-        undefined,
-      );
-      if (peer !== undefined) this.#state.emit({ type: "accepted", peer });
+      // Not yet: somebody may have repeated a recorded message, whose keys only its author can use.
+      const confirmed = (peer: Peer) => {
+        if (this.#expected.delete(nodeId)) this.#state.emit({ type: "accepted", peer });
+      };
+      this.#answer(responder.noise, nodeId, features, { address: from, routed: false }, undefined, confirmed);
       return;
     }
     counters.handshakeBad++;
@@ -237,7 +239,7 @@ export class Handshaker {
       counters.handshakeCrossed++;
       return;
     }
-    if (!this.#state.peers.hasId(nodeId) && !config.acceptPeers(nodeId, from)) {
+    if (!this.#state.peers.hasId(nodeId) && !this.#isWelcome(nodeId, from)) {
       responder.noise.destroy();
       counters.handshakeRefused++;
       return;
@@ -247,6 +249,15 @@ export class Handshaker {
     if (peer === undefined || pending?.nodeId !== nodeId) return;
     this.#finish(pending);
     this.#state.emit({ type: "connected", attempt: pending.attempt, peer });
+  }
+
+  /** Asks the application; one that throws has not said yes. */
+  #isWelcome(nodeId: bigint, from: SocketAddress): boolean {
+    try {
+      return this.#state.config.acceptPeers(nodeId, from);
+    } catch {
+      return false;
+    }
   }
 
   #answers(message: Uint8Array, nowMs: number): boolean {
@@ -330,6 +341,7 @@ export class Handshaker {
     features: number,
     path: { readonly address: SocketAddress; readonly routed: boolean },
     route: { readonly from: bigint; readonly to: bigint } | undefined,
+    onConfirmed?: (peer: Peer) => void,
   ): Peer | undefined {
     const { counters, nowMs, config } = this.#state;
     if (!this.#sessions.hasRoomFor(nodeId)) {
@@ -343,7 +355,14 @@ export class Handshaker {
     const keys = deriveSessionKeys(noise.result.handshakeHash, "responder");
     noise.destroy();
     this.#answered.remember(ephemeral, reply, path.address, nowMs);
-    const peer = this.#sessions.installAnswered({ nodeId, keys, role: "responder", features, path });
+    const peer = this.#sessions.installAnswered({
+      nodeId,
+      keys,
+      role: "responder",
+      features,
+      path,
+      ...(onConfirmed === undefined ? {} : { onConfirmed }),
+    });
     counters.handshakesCompleted++;
     this.#transmit(reply, path.address);
     return peer;

@@ -29,6 +29,8 @@ export interface NewSession {
   readonly roundTripMs?: number;
   /** The peer's Noise public key, where it is known. */
   readonly publicKey?: Uint8Array;
+  /** Called once the peer has proven its keys. */
+  readonly onConfirmed?: (peer: Peer) => void;
 }
 
 /** Peers and their sessions: installing, replacing, waking, forgetting. */
@@ -68,10 +70,10 @@ export class SessionRegistry {
    */
   installAnswered(init: NewSession): Peer {
     const session = this.#create(init);
+    session.onConfirmed = init.onConfirmed;
     const { peer } = session;
     if (peer.session === undefined) {
       peer.session = session;
-      this.#state.routes.addRoute(peer.nodeId, session.path.address, this.#state.nowMs);
     } else {
       if (peer.candidate !== undefined) this.#destroy(peer.candidate);
       peer.candidate = session;
@@ -139,6 +141,7 @@ export class SessionRegistry {
       this.#confirm(session);
       session.roundTripMs ??= nowMs - session.createdMs;
       this.#use(session);
+      session.onConfirmed?.(session.peer);
     }
     if (session.isSilent) {
       session.isSilent = false;
@@ -284,10 +287,9 @@ export class SessionRegistry {
       // Nothing to break any more: the newer one takes the place, still unconfirmed.
       peer.session = peer.candidate;
       peer.candidate = undefined;
-      this.#state.routes.addRoute(peer.nodeId, peer.session.path.address, this.#state.nowMs);
-      return;
     }
     this.#state.routes.removeRouteIfNextHopIs(peer.nodeId, session.path.address);
+    if (peer.session !== undefined) return;
     this.#state.peers.deleteId(peer.nodeId);
     if (session.isConfirmed) this.#state.emit({ type: "peer-removed", peer });
   }

@@ -41,6 +41,8 @@ export class Session implements Alarm {
   path: Path;
   /** Whether the peer has proven to hold the keys by an authenticated packet. */
   isConfirmed = false;
+  /** Called when that happens. */
+  onConfirmed: ((peer: Peer) => void) | undefined;
   /** When the last authenticated packet arrived, or the session was made. */
   lastReceiveMs: number;
   createdMs: number;

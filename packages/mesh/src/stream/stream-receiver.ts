@@ -87,7 +87,9 @@ export class StreamReceiver {
     stream.lastActivityMs = this.#state.nowMs;
     stream.lastPacketMs = this.#state.nowMs;
 
-    if (!stream.isReliable) {
+    if ((header.flags & PacketFlags.RELIABLE) !== 0) stream.receivesReliably = true;
+    else if (stream.packetsReceived === 1) stream.receivesReliably = this.#state.config.defaultReliable;
+    if (!stream.receivesReliably) {
       const events = this.#readEvents(header, bytes, offset, payloadLength);
       if (sequence >= stream.receive.next)
         stream.receive.next = Math.min(sequence + 1, Number.MAX_SAFE_INTEGER);
@@ -241,7 +243,7 @@ export class StreamReceiver {
       sendNext: stream.sendWindow?.next ?? stream.nextSequence,
       // What the receiver has accounted for, at least: more would be missing from the next use's window for good.
       sentBytes: stream.credit.maxConsumedSeen,
-      receiveNext: stream.isReliable ? stream.receive.next : 0,
+      receiveNext: stream.receivesReliably ? stream.receive.next : 0,
       consumedBytes: stream.consumedBytes,
     });
   }
@@ -266,7 +268,7 @@ export class StreamReceiver {
 
   /** Counts bytes for the sender; those of a reliable stream only once the application has taken them. */
   #account(session: Session, stream: Stream, wireBytes: number): void {
-    if (!stream.isReliable) {
+    if (!stream.receivesReliably) {
       stream.consumedBytes += wireBytes;
       return;
     }
@@ -355,7 +357,7 @@ export class StreamReceiver {
 
   /** Remembers that the sender is owed a grant, now or soon. */
   #oweGrant(session: Session, stream: Stream, atOnce: boolean): void {
-    if (stream.options.windowBytes === 0 && !stream.isReliable) return;
+    if (stream.options.windowBytes === 0 && !stream.receivesReliably) return;
     stream.unacknowledged++;
     const pending = stream.consumedBytes - stream.grantedBytes;
     if (atOnce || stream.unacknowledged >= GRANT_EVERY_PACKETS || pending >= GRANT_EVERY_BYTES) {
@@ -374,7 +376,7 @@ export class StreamReceiver {
   flushGrant(session: Session, stream: Stream): void {
     stream.isGrantScheduled = false;
     if (stream.grantDueMs > this.#state.nowMs || stream.ended !== undefined) return;
-    const acknowledged = stream.isReliable ? stream.receive.next : 0;
+    const acknowledged = stream.receivesReliably ? stream.receive.next : 0;
     if (!this.#sendGrant(session, stream.id, stream.consumedBytes, acknowledged)) {
       stream.grantDueMs = this.#state.nowMs + GRANT_DELAY_MS;
       session.timedStreams.add(stream);
@@ -410,7 +412,7 @@ export class StreamReceiver {
 
   #reportMissing(session: Session, stream: Stream): void {
     const { nowMs } = this.#state;
-    if (!stream.isReliable || !stream.receive.hasGap || nowMs < stream.nextNackMs) return;
+    if (!stream.receivesReliably || !stream.receive.hasGap || nowMs < stream.nextNackMs) return;
     stream.nextNackMs = nowMs + NACK_INTERVAL_MS;
     const { receive, id } = stream;
     const nacks: Uint8Array[] = [];
@@ -447,7 +449,7 @@ export class StreamReceiver {
     const { nowMs, config } = this.#state;
     if (stream.ended !== undefined) return Number.POSITIVE_INFINITY;
     this.flushGrant(session, stream);
-    if (!stream.isReliable || !stream.receive.hasGap) return stream.grantDueMs;
+    if (!stream.receivesReliably || !stream.receive.hasGap) return stream.grantDueMs;
     // Time in which nothing arrives says nothing about the sender's will to repair.
     const quietSinceMs = stream.lastPacketMs + QUIET_AFTER_MS;
     stream.gapSinceMs += Math.max(0, nowMs - Math.max(stream.gapLookMs, quietSinceMs));
@@ -504,7 +506,10 @@ export class StreamReceiver {
       if (stream === undefined) return;
       counters.streamResetReceived++;
       // A reset that arrives after everything was delivered and acknowledged takes nothing away.
-      if (stream.remoteEnded && stream.isDrained) return;
+      if (stream.remoteEnded && stream.isDrained) {
+        stream.isRefused = true;
+        return;
+      }
       stream.lastActivityMs = nowMs;
       this.#fail(session, stream, new MeshError("stream-reset", "the peer has reset the stream"));
     }
@@ -531,7 +536,7 @@ export function resume(stream: Stream, closed: ClosedStream): void {
   } else stream.nextSequence = closed.sendNext;
   credit.sent = closed.sentBytes;
   credit.maxConsumedSeen = closed.sentBytes;
-  if (stream.isReliable) {
+  if (stream.receivesReliably) {
     receive.next = closed.receiveNext;
     receive.end = closed.receiveNext;
     stream.nextDelivered = closed.receiveNext;
@@ -539,5 +544,5 @@ export function resume(stream: Stream, closed: ClosedStream): void {
   stream.consumedBytes = closed.consumedBytes;
   stream.grantedBytes = closed.consumedBytes;
   stream.firstSequence = closed.sendNext;
-  stream.startsOver = !closed.wasDrained && stream.isReliable;
+  stream.startsOver = !closed.wasDrained && sendWindow !== undefined;
 }

@@ -43,6 +43,7 @@ export class StreamSender {
    */
   write(session: Session, stream: Stream, events: readonly Uint8Array[]): number {
     if (stream.ended !== undefined) throw endedError(stream);
+    if (stream.isRefused) throw new MeshError("stream-reset", "the peer has closed the stream");
     if (stream.finishing) throw new MeshError("not-connected", "the stream was finished");
     const largest = this.largestEvent(session, stream);
     for (const event of events) {

@@ -69,6 +69,13 @@ export class Stream {
   readonly held: Map<number, HeldPacket> = new Map();
   heldBytes = 0;
   remoteEnded = false;
+  /**
+   * Whether the peer repairs its losses, so that what arrives has to be acknowledged. What its packets say counts; until
+   * there is one, what this side was opened with.
+   */
+  receivesReliably: boolean;
+  /** The peer has closed its side for good: writing is pointless. */
+  isRefused = false;
   /** Whether the application was given any event. */
   hasDelivered = false;
   /** Sequence of the peer's end marker, once it arrived on an unordered stream. */
@@ -106,6 +113,7 @@ export class Stream {
     this.id = id;
     this.options = options;
     this.lastActivityMs = nowMs;
+    this.receivesReliably = options.reliable;
     this.credit = new SendCredit(options.windowBytes, !options.reliable);
     if (options.reliable) {
       this.sendWindow = new SendWindow(maxPendingForWindow(options.windowBytes), repairBudgetMs, roundTripMs);
@@ -121,6 +129,7 @@ export class Stream {
   /** Takes over the configuration of an explicit open; only while {@link isUnsent}. */
   configure(options: ResolvedStreamOptions, repairBudgetMs: number, roundTripMs: number | undefined): void {
     this.options = options;
+    if (this.packetsReceived === 0) this.receivesReliably = options.reliable;
     const { sent } = this.credit;
     this.credit = new SendCredit(options.windowBytes, !options.reliable);
     this.credit.sent = sent;
@@ -145,10 +154,5 @@ export class Stream {
   /** Whether every packet, the end marker included, has been acknowledged. */
   get isDrained(): boolean {
     return this.queuedBytes === 0 && (this.sendWindow === undefined || this.sendWindow.inFlight === 0);
-  }
-
-  /** Whether acknowledgements and repairs are this stream's business at all. */
-  get isReliable(): boolean {
-    return this.options.reliable;
   }
 }
