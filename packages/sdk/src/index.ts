@@ -8,21 +8,15 @@ export { bytesToHex, hexToBytes, Identity } from "@netmesh/crypto";
 // From the layers below
 export type { Counters, HandshakeMode, RelayPolicy, Transport, TransportListener } from "@netmesh/mesh";
 export type { SocketOptions, SocketStats } from "@netmesh/transport-udp";
+// The mesh
+export type { Address } from "./address.ts";
 export type { OpOptions } from "./arguments.ts";
 // Errors
 export { InvalidArgumentError, NetError, ShutdownError, StreamError, TransportError } from "./errors.ts";
 export type { OverflowPolicy } from "./event-queue.ts";
 export type { EventFilter, InboundEvent } from "./inbound-event.ts";
-// The mesh
-export {
-  type Address,
-  Mesh,
-  type MeshEvents,
-  type MeshOptions,
-  type MeshStats,
-  type PeerContact,
-  type StreamOptions,
-} from "./mesh.ts";
+export { Mesh, type MeshEvents, type MeshStats } from "./mesh.ts";
+export type { MeshOptions, PeerContact, StreamOptions } from "./mesh-options.ts";
 // Data
 export { MeshStream, type StreamStats } from "./mesh-stream.ts";
 export { type Path, Peer } from "./peer.ts";

@@ -1,78 +1,23 @@
-import { lookup } from "node:dns/promises";
-import { isIP } from "node:net";
 import { Identity, platformRandom, StaticKeyPair, staticKeyPairFromIdentity } from "@netmesh/crypto";
 import {
   type CoreEvent,
   type Counters,
-  type StreamOptions as EngineStreamOptions,
   type HandshakeMode,
   MeshNode,
   monotonicClock,
-  type RelayPolicy,
   type Stream,
-  type Transport,
 } from "@netmesh/mesh";
-import { type SocketOptions, type SocketStats, UdpTransport } from "@netmesh/transport-udp";
+import { type SocketStats, UdpTransport } from "@netmesh/transport-udp";
 import { copyBytes, SocketAddress } from "@netmesh/wire";
+import { type Address, resolveAddress } from "./address.ts";
 import { abortable, type OpOptions, requireBytes, requireId, signalOf, toEvents } from "./arguments.ts";
 import { InvalidArgumentError, ShutdownError, StreamError, TransportError, toNetError } from "./errors.ts";
 import { EventQueue, iterate, type OverflowPolicy } from "./event-queue.ts";
 import type { EventFilter, InboundEvent } from "./inbound-event.ts";
+import { coreSettings, type MeshOptions, type PeerContact, type StreamOptions } from "./mesh-options.ts";
 import { MeshStream } from "./mesh-stream.ts";
 import { Peer } from "./peer.ts";
 import { TypedEventTarget } from "./typed-events.ts";
-
-/** An address: `"host:port"`, `"[v6]:port"`, or its parts. Host names are looked up. */
-export type Address = string | { readonly host: string; readonly port: number };
-
-/** What one has to know of a node to connect to it. */
-export interface PeerContact {
-  readonly nodeId: bigint;
-  /** Its Noise public key, 32 bytes. */
-  readonly publicKey: Uint8Array;
-}
-
-/** Settings of a {@link Mesh}. */
-export interface MeshOptions {
-  /** Local address; port 0 takes a free one. Default `"0.0.0.0:0"`. */
-  readonly bind?: string;
-  /** Key that every node of the mesh holds, 32 bytes; copied. */
-  readonly psk: Uint8Array;
-  /** Default: a fresh one, so that the node id changes with every start. */
-  readonly identity?: Identity;
-  /** Private Noise key, 32 bytes. Default: derived from the identity, so that it stays the same with it. */
-  readonly noiseKey?: Uint8Array;
-  /** Which unknown nodes may connect: all that hold the PSK (default), or those that the function admits. */
-  readonly acceptPeers?: "any" | ((peer: { readonly nodeId: bigint; readonly address: string }) => boolean);
-  /** Whose packets this node forwards; default `"peers"`. */
-  readonly relay?: RelayPolicy;
-  /** Tries every own key on every forwarded packet and counts which open it (`relayOpened`); default false. */
-  readonly auditRelay?: boolean;
-  /** Default 5000. */
-  readonly heartbeatMs?: number;
-  /** Silence after which a peer counts as lost and its streams fail; default 30 000. */
-  readonly sessionTimeoutMs?: number;
-  /** Time for one of three handshake attempts; default 5000. */
-  readonly handshakeTimeoutMs?: number;
-  /** Streams per peer; default 4096. */
-  readonly maxStreams?: number;
-  /** Peers at once; default 16 384. */
-  readonly maxPeers?: number;
-  /** Size of the datagrams sent, 256 to 8192. Default 8192 on loopback and 1200 elsewhere. */
-  readonly datagramBytes?: number;
-  /** Received bytes that may wait for the application per stream; default 4 MiB. */
-  readonly receiveBufferBytes?: number;
-  /** Settings of the UDP socket. */
-  readonly socket?: SocketOptions;
-  /** Another way to move datagrams; `bind` and `socket` are then ignored. Closed with the mesh. */
-  readonly transport?: Transport;
-}
-
-/** Settings of one stream. */
-export interface StreamOptions extends EngineStreamOptions {
-  /** Any 64-bit number; both sides use the same. */
-  readonly streamId: bigint;
-}
 
 /** What a {@link Mesh} announces; data comes through iteration, not through these. */
 export interface MeshEvents extends Record<string, object> {
@@ -605,57 +550,12 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   }
 }
 
-/** The options that the engine takes as they are. */
-function coreSettings(options: MeshOptions) {
-  const { relay, heartbeatMs, sessionTimeoutMs, handshakeTimeoutMs, maxStreams, maxPeers } = options;
-  const { auditRelay, datagramBytes, receiveBufferBytes } = options;
-  const given = {
-    relay,
-    auditRelay,
-    heartbeatMs,
-    sessionTimeoutMs,
-    handshakeTimeoutMs,
-    maxStreams,
-    maxPeers,
-    datagramBytes,
-    receiveBufferBytes,
-  };
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as {
-    [K in keyof typeof given]?: NonNullable<(typeof given)[K]>;
-  };
-}
-
 function matches(filter: EventFilter, event: InboundEvent): boolean {
   return (
     (filter.peer === undefined || filter.peer === event.peer) &&
     (filter.streamId === undefined || filter.streamId === event.streamId) &&
     (filter.channelHash === undefined || filter.channelHash === event.channelHash)
   );
-}
-
-/** The socket address of an address, its host name looked up. Throws `invalid-address`, `unknown-host`. */
-async function resolveAddress(address: Address): Promise<SocketAddress> {
-  try {
-    const { host, port } = typeof address === "string" ? splitAddress(address) : address;
-    if (isIP(host) !== 0 || host.includes(":")) return SocketAddress.parse({ host, port });
-    let found: { address: string };
-    try {
-      found = await lookup(host);
-    } catch (cause) {
-      throw new TransportError("unknown-host", `${host} has no address`, { cause });
-    }
-    return SocketAddress.parse({ host: found.address, port });
-  } catch (error) {
-    throw toNetError(error);
-  }
-}
-
-function splitAddress(address: string): { host: string; port: number } {
-  const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(address);
-  if (match === null) {
-    throw new InvalidArgumentError("invalid-address", `${JSON.stringify(address)} is not "host:port"`);
-  }
-  return { host: (match[1] ?? match[2]) as string, port: Number(match[3]) };
 }
 
 function hex(id: bigint): string {

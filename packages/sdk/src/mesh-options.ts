@@ -1,0 +1,88 @@
+import type { Identity } from "@netmesh/crypto";
+import type {
+  CoreOptions,
+  StreamOptions as EngineStreamOptions,
+  RelayPolicy,
+  Transport,
+} from "@netmesh/mesh";
+import type { SocketOptions } from "@netmesh/transport-udp";
+
+/** What one has to know of a node to connect to it. */
+export interface PeerContact {
+  readonly nodeId: bigint;
+  /** Its Noise public key, 32 bytes. */
+  readonly publicKey: Uint8Array;
+}
+
+/** Settings of a {@link Mesh}. */
+export interface MeshOptions {
+  /** Local address; port 0 takes a free one. Default `"0.0.0.0:0"`. */
+  readonly bind?: string;
+  /** Key that every node of the mesh holds, 32 bytes; copied. */
+  readonly psk: Uint8Array;
+  /** Default: a fresh one, so that the node id changes with every start. */
+  readonly identity?: Identity;
+  /** Private Noise key, 32 bytes. Default: derived from the identity, so that it stays the same with it. */
+  readonly noiseKey?: Uint8Array;
+  /** Which unknown nodes may connect: all that hold the PSK (default), or those that the function admits. */
+  readonly acceptPeers?: "any" | ((peer: { readonly nodeId: bigint; readonly address: string }) => boolean);
+  /** Whose packets this node forwards; default `"peers"`. */
+  readonly relay?: RelayPolicy;
+  /** Tries every own key on every forwarded packet and counts which open it (`relayOpened`); default false. */
+  readonly auditRelay?: boolean;
+  /** Default 5000. */
+  readonly heartbeatMs?: number;
+  /** Silence after which a peer counts as lost and its streams fail; default 30 000. */
+  readonly sessionTimeoutMs?: number;
+  /** Time for one of three handshake attempts; default 5000. */
+  readonly handshakeTimeoutMs?: number;
+  /** Streams per peer; default 4096. */
+  readonly maxStreams?: number;
+  /** Peers at once; default 16 384. */
+  readonly maxPeers?: number;
+  /** Size of the datagrams sent, 256 to 8192. Default 8192 on loopback and 1200 elsewhere. */
+  readonly datagramBytes?: number;
+  /** Received bytes that may wait for the application per stream; default 4 MiB. */
+  readonly receiveBufferBytes?: number;
+  /** Settings of the UDP socket. */
+  readonly socket?: SocketOptions;
+  /** Another way to move datagrams; `bind` and `socket` are then ignored. Closed with the mesh. */
+  readonly transport?: Transport;
+}
+
+/** Settings of one stream. */
+export interface StreamOptions extends EngineStreamOptions {
+  /** Any 64-bit number; both sides use the same. */
+  readonly streamId: bigint;
+}
+
+type CoreSettings = Pick<
+  CoreOptions,
+  | "relay"
+  | "auditRelay"
+  | "heartbeatMs"
+  | "sessionTimeoutMs"
+  | "handshakeTimeoutMs"
+  | "maxStreams"
+  | "maxPeers"
+  | "datagramBytes"
+  | "receiveBufferBytes"
+>;
+
+/** The options that the engine takes as they are, without those that were not given. */
+export function coreSettings(options: MeshOptions): CoreSettings {
+  const { relay, heartbeatMs, sessionTimeoutMs, handshakeTimeoutMs, maxStreams, maxPeers } = options;
+  const { auditRelay, datagramBytes, receiveBufferBytes } = options;
+  const given = {
+    relay,
+    auditRelay,
+    heartbeatMs,
+    sessionTimeoutMs,
+    handshakeTimeoutMs,
+    maxStreams,
+    maxPeers,
+    datagramBytes,
+    receiveBufferBytes,
+  };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+}
