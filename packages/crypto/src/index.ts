@@ -18,6 +18,7 @@ export {
   type X25519KeyPair,
 } from "./curve.ts";
 export { CryptoError, type CryptoErrorCode, HandshakeError } from "./errors.ts";
+export * from "./forward-secrecy.ts";
 export * from "./hex.ts";
 
 // Identities

@@ -5,6 +5,7 @@ export type MeshErrorCode =
   | "handshake-timeout"
   | "handshake-failed"
   | "handshake-in-flight"
+  | "insecure-peer"
   | "unknown-peer"
   | "no-route"
   | "too-many-peers"

@@ -14,6 +14,7 @@ export { type CoreSink, MeshCore } from "./core/mesh-core.ts";
 export type { Alarm } from "./core/state.ts";
 export { MeshError, type MeshErrorCode } from "./errors.ts";
 export type { HandshakeMode } from "./handshake/initiation.ts";
+export type { SecurityMode, SessionSecurity } from "./handshake/security.ts";
 export { MeshNode, type NodeOptions, platformScheduler, type Scheduler } from "./node.ts";
 // Peers and sessions
 export { Peer } from "./session/peer.ts";

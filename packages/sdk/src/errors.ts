@@ -30,8 +30,9 @@ export class ShutdownError extends NetError {
 }
 
 /**
- * Reaching a peer failed: `handshake-timeout`, `handshake-failed`, `handshake-in-flight`, `address-in-use`,
- * `address-not-available`, `socket`, `unknown-peer`, `unknown-host`, `no-route`, `too-many-peers`.
+ * Reaching a peer failed: `handshake-timeout`, `handshake-failed`, `handshake-in-flight`, `insecure-peer` (it offers no
+ * forward-secret session), `address-in-use`, `address-not-available`, `socket`, `unknown-peer`, `unknown-host`,
+ * `no-route`, `too-many-peers`.
  */
 export class TransportError extends NetError {
   override readonly name: string = "TransportError";

@@ -3,6 +3,7 @@ import type {
   CoreOptions,
   StreamOptions as EngineStreamOptions,
   RelayPolicy,
+  SecurityMode,
   Transport,
 } from "@netmesh/mesh";
 import type { SocketOptions } from "@netmesh/transport-udp";
@@ -26,6 +27,12 @@ export interface MeshOptions {
   readonly noiseKey?: Uint8Array;
   /** Which unknown nodes may connect: all that hold the PSK (default), or those that the function admits. */
   readonly acceptPeers?: "any" | ((peer: { readonly nodeId: bigint; readonly address: string }) => boolean);
+  /**
+   * Whether sessions have to be forward secret, so that nobody but the two ends can compute their keys, whatever was
+   * recorded. `"prefer"` (default): with every peer that can, which every netmesh node does unless told otherwise;
+   * `"require"`: other peers are refused; `"interop"`: never, as nodes of Net 0.27.
+   */
+  readonly security?: SecurityMode;
   /** Whose packets this node forwards; default `"peers"`. */
   readonly relay?: RelayPolicy;
   /** Tries every own key on every forwarded packet and counts which open it (`relayOpened`); default false. */
@@ -58,6 +65,7 @@ export interface StreamOptions extends EngineStreamOptions {
 
 type CoreSettings = Pick<
   CoreOptions,
+  | "security"
   | "relay"
   | "auditRelay"
   | "heartbeatMs"
@@ -72,8 +80,9 @@ type CoreSettings = Pick<
 /** The options that the engine takes as they are, without those that were not given. */
 export function coreSettings(options: MeshOptions): CoreSettings {
   const { relay, heartbeatMs, sessionTimeoutMs, handshakeTimeoutMs, maxStreams, maxPeers } = options;
-  const { auditRelay, datagramBytes, receiveBufferBytes } = options;
+  const { auditRelay, datagramBytes, receiveBufferBytes, security } = options;
   const given = {
+    security,
     relay,
     auditRelay,
     heartbeatMs,

@@ -41,6 +41,10 @@ export class Counters {
   handshakeRefused = 0;
   handshakeIdMismatch = 0;
   handshakePaced = 0;
+  /** Refused for want of forward secrecy, which this node requires. */
+  handshakeInsecure = 0;
+  /** Would have given a session an id that is in use, or 0. */
+  handshakeSessionId = 0;
   /** Left unanswered because this node's own handshake with that peer goes through. */
   handshakeCrossed = 0;
   handshakesCompleted = 0;

@@ -22,6 +22,7 @@ const HEARTBEAT_JITTER = 0.2;
 /** What a new session is made from. */
 export interface NewSession {
   readonly nodeId: bigint;
+  /** Of an id that `admitsId` takes; wiped. */
   readonly keys: SessionKeys;
   readonly role: SessionRole;
   readonly features: number;
@@ -50,6 +51,14 @@ export class SessionRegistry {
   /** Whether a peer of that id exists or may be added. */
   hasRoomFor(nodeId: bigint): boolean {
     return this.#state.peers.hasId(nodeId) || this.#state.peers.size < this.#state.config.maxPeers;
+  }
+
+  /**
+   * Whether a session may have that id: not 0, which stands for none, and not one in use, or whoever can bring about a
+   * second one would end the session of somebody else.
+   */
+  admitsId(sessionId: bigint): boolean {
+    return sessionId !== 0n && !this.#state.sessions.hasId(sessionId);
   }
 
   /** Makes the session of a handshake that this node began, in use at once: message 2 has proven the peer's keys. */
@@ -103,8 +112,6 @@ export class SessionRegistry {
       onDeadline: (due) => this.#onDeadline(due),
     });
     keys.destroy();
-    const twin = state.sessions.get(session.idLo, session.idHi);
-    if (twin !== undefined) this.#destroy(twin);
     state.sessions.set(session.idLo, session.idHi, session);
     session.nextHeartbeatMs = state.nowMs + this.#heartbeatPause();
     state.alarms.schedule(session, session.nextHeartbeatMs);
@@ -298,9 +305,7 @@ export class SessionRegistry {
   #destroy(session: Session): void {
     const state = this.#state;
     state.alarms.remove(session);
-    if (state.sessions.get(session.idLo, session.idHi) === session) {
-      state.sessions.delete(session.idLo, session.idHi);
-    }
+    state.sessions.delete(session.idLo, session.idHi);
     if (session.isConfirmed) this.#countAddress(session.path.address, -1);
     session.destroy();
   }

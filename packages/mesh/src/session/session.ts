@@ -1,7 +1,8 @@
 import { type PacketCipher, ReplayWindow } from "@netmesh/crypto";
 import { PacketBuilder, type SealingKey } from "@netmesh/pool";
-import { high32, low32, type SocketAddress, U64Map } from "@netmesh/wire";
+import { high32, low32, PeerFeature, type SocketAddress, U64Map } from "@netmesh/wire";
 import type { Alarm } from "../core/state.ts";
+import type { SessionSecurity } from "../handshake/security.ts";
 import type { Stream } from "../stream/stream.ts";
 import type { Peer } from "./peer.ts";
 
@@ -26,7 +27,7 @@ export class Session implements Alarm {
   readonly idHi: number;
   readonly role: SessionRole;
   readonly peer: Peer;
-  /** Bits of `PeerFeature` that the other side announced; 0 for a node of the reference. */
+  /** Bits of `PeerFeature` that are in effect: announced by both sides; 0 with a node of the reference. */
   readonly features: number;
   /** Opens what the peer seals. */
   readonly opener: PacketCipher;
@@ -93,9 +94,14 @@ export class Session implements Alarm {
     this.#onDeadline(this);
   }
 
-  /** Whether the other side announced the feature. */
+  /** Whether the feature is in effect: both sides announced it. */
   has(feature: number): boolean {
     return (this.features & feature) !== 0;
+  }
+
+  /** Whether the keys depend on Diffie-Hellman results, or only on the PSK and public bytes as with Net 0.27. */
+  get security(): SessionSecurity {
+    return this.has(PeerFeature.FORWARD_SECRET) ? "forward-secret" : "interop";
   }
 
   /** Wipes the keys. Nothing can be sealed or opened any more. */
