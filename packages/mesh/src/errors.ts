@@ -17,6 +17,7 @@ export type MeshErrorCode =
   | "stream-gap"
   | "peer-lost"
   | "session-replaced"
+  | "counter-exhausted"
   | "too-many-streams"
   | "shutdown";
 

@@ -28,6 +28,8 @@ const DROPS: readonly (keyof Counters)[] = [
   "handshakeIdMismatch",
   "handshakePaced",
   "handshakeCrossed",
+  "handshakeInsecure",
+  "handshakeSessionId",
   "noSession",
   "heartbeatLength",
   "heartbeatAuth",
@@ -35,6 +37,7 @@ const DROPS: readonly (keyof Counters)[] = [
   "badLength",
   "authFailed",
   "replay",
+  "epochUnknown",
 ];
 
 function mutate(bytes: Uint8Array, random: SeededRandom): Uint8Array {

@@ -3,6 +3,7 @@ import { copyBytes, MAX_PACKET_SIZE, PeerFeature, type SocketAddress } from "@ne
 import type { Clock } from "../clock.ts";
 import { MeshError } from "../errors.ts";
 import { agreedFeatures, type SecurityMode } from "../handshake/security.ts";
+import { type RekeyLimits, resolveRekeyLimits } from "../rekey/rekey-limits.ts";
 
 /** Who may use this node as a relay. */
 export type RelayPolicy = "peers" | "anyone" | "off";
@@ -63,12 +64,15 @@ export interface CoreOptions {
    * out of `features`.
    */
   readonly security?: SecurityMode;
+  /** When the keys of forward-secret sessions are renewed, with peers that do so too. */
+  readonly rekey?: Partial<RekeyLimits>;
 }
 
 /** {@link CoreOptions} with every default applied. */
 export type CoreConfig = Required<CoreOptions> & {
   /** Size of the datagrams sent to an address. */
   readonly datagramBytes: (address: SocketAddress) => number;
+  readonly rekey: RekeyLimits;
 };
 
 /** Datagram size that crosses the internet without fragmentation. */
@@ -127,6 +131,7 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
     acceptPeers: options.acceptPeers ?? (() => true),
     handshakesPerSecond: options.handshakesPerSecond ?? { perSource: 32, total: 256 },
     security,
+    rekey: resolveRekeyLimits(options.rekey),
     features: ownFeatures(options.features ?? OWN_FEATURES, security),
   };
 }

@@ -56,6 +56,8 @@ export class Counters {
   badLength = 0;
   authFailed = 0;
   replay = 0;
+  /** Packets of a key epoch that the session does not hold: of one long past, or forged. */
+  epochUnknown = 0;
   framesShort = 0;
   controlMalformed = 0;
   controlQuarantined = 0;
@@ -77,4 +79,11 @@ export class Counters {
   nacksSent = 0;
   grantsSent = 0;
   addressMigrations = 0;
+
+  /** Times that a session began to seal with a new key. */
+  rekeys = 0;
+  /** Messages about new keys that fit nothing: for a past epoch, with a second key for one, of the wrong side. */
+  rekeyIgnored = 0;
+  /** Put off for coming too fast. */
+  rekeyPaced = 0;
 }
