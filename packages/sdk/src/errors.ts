@@ -41,7 +41,8 @@ export class TransportError extends NetError {
 /**
  * A stream cannot go on: `backpressure`, `not-connected`, `message-too-large`, `too-many-streams`, `repair-timeout` (the
  * peer acknowledges nothing any more), `peer-lost` (nothing is heard of it), `stream-reset` (the peer gave up),
- * `stream-gap` (the peer does not resend), `session-replaced`, `write-after-end`.
+ * `stream-gap` (the peer does not resend), `session-replaced`, `counter-exhausted` (the session's key has sealed all it
+ * may), `write-after-end`.
  */
 export class StreamError extends NetError {
   override readonly name: string = "StreamError";
@@ -72,6 +73,7 @@ const STREAM_CODES: ReadonlySet<string> = new Set([
   "stream-reset",
   "stream-gap",
   "session-replaced",
+  "counter-exhausted",
 ]);
 
 const ARGUMENT_CODES: ReadonlySet<string> = new Set([

@@ -9,6 +9,7 @@ export { bytesToHex, hexToBytes, Identity } from "@netmesh/crypto";
 export type {
   Counters,
   HandshakeMode,
+  RekeyLimits,
   RelayPolicy,
   SecurityMode,
   SessionSecurity,

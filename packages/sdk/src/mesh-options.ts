@@ -2,6 +2,7 @@ import type { Identity } from "@netmesh/crypto";
 import type {
   CoreOptions,
   StreamOptions as EngineStreamOptions,
+  RekeyLimits,
   RelayPolicy,
   SecurityMode,
   Transport,
@@ -33,6 +34,11 @@ export interface MeshOptions {
    * `"require"`: other peers are refused; `"interop"`: never, as nodes of Net 0.27.
    */
   readonly security?: SecurityMode;
+  /**
+   * When forward-secret sessions get new keys: after so many packets or bytes in one direction, or milliseconds. Default
+   * 2^20 packets, 2^30 bytes, 600 000 ms. Who steals keys from memory reads no packet sealed with earlier ones.
+   */
+  readonly rekey?: Partial<RekeyLimits>;
   /** Whose packets this node forwards; default `"peers"`. */
   readonly relay?: RelayPolicy;
   /** Tries every own key on every forwarded packet and counts which open it (`relayOpened`); default false. */
@@ -66,6 +72,7 @@ export interface StreamOptions extends EngineStreamOptions {
 type CoreSettings = Pick<
   CoreOptions,
   | "security"
+  | "rekey"
   | "relay"
   | "auditRelay"
   | "heartbeatMs"
@@ -80,9 +87,10 @@ type CoreSettings = Pick<
 /** The options that the engine takes as they are, without those that were not given. */
 export function coreSettings(options: MeshOptions): CoreSettings {
   const { relay, heartbeatMs, sessionTimeoutMs, handshakeTimeoutMs, maxStreams, maxPeers } = options;
-  const { auditRelay, datagramBytes, receiveBufferBytes, security } = options;
+  const { auditRelay, datagramBytes, receiveBufferBytes, security, rekey } = options;
   const given = {
     security,
+    rekey,
     relay,
     auditRelay,
     heartbeatMs,

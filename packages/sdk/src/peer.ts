@@ -64,6 +64,11 @@ export class Peer {
     return this.#session.security;
   }
 
+  /** How many times the session's keys were renewed; always 0 with `"interop"`. */
+  get rekeys(): number {
+    return this.#session.keyEpoch;
+  }
+
   /** Round trip of the handshake in milliseconds, once known. */
   get roundTripMs(): number | undefined {
     return this.#session.roundTripMs;
