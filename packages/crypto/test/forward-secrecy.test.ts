@@ -1,3 +1,4 @@
+import { readU32 } from "@netmesh/wire";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
@@ -86,7 +87,7 @@ describe("the forward-secret schedule", () => {
       toInitiator: handshake.toInitiator,
       chainSecret: handshake.chainSecret,
     });
-    expect(noncePrefix(keys.sessionId)).toBe(Buffer.from(handshake.noncePrefix, "hex").readUInt32LE());
+    expect(noncePrefix(keys.sessionId)).toBe(readU32(hex(handshake.noncePrefix), 0));
     const cipher = new PacketCipher(hex(handshake.toResponder), keys.sessionId);
     expect(cipher.openPacket(hex(handshake.initiatorHeartbeat), 0, HEARTBEAT)).toBe(0);
   });

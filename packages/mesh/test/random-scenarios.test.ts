@@ -37,6 +37,7 @@ class Scenario {
         handshakeTimeoutMs: 500,
         repairBudgetMs: 1_500,
         maxStreams: 16,
+        rekey: { packets: 30, intervalMs: 2_000 },
         features: [0, 7, 15, 31, 31][this.random.below(5)] as number,
       },
     });
