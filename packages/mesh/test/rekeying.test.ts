@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { defaultCurve, randomBytes } from "@netmesh/crypto";
 import { LocalCounter, MAX_EPOCH_PACKETS, SealingKey } from "@netmesh/pool";
 import {
@@ -16,7 +17,7 @@ import { PREVIOUS_EPOCH_MS } from "../src/rekey/receive-epochs.ts";
 import type { RekeyLimits } from "../src/rekey/rekey-limits.ts";
 import type { Session } from "../src/session/session.ts";
 import { createTestNetwork, type TestNetwork, type TestNode } from "../src/testing/index.ts";
-import { Recorder } from "./recorder.ts";
+import { eavesdropRandom, Recorder } from "./recorder.ts";
 import {
   codeOf,
   numbered,
@@ -431,6 +432,25 @@ describe("keys of the past", () => {
       expect(session.rekeying?.pendingKey).toBeUndefined();
     }
     expect(sessionOf(a, b).rekeying?.chainSecret).toEqual(sessionOf(b, a).rekeying?.chainSecret);
+  });
+
+  it("are never shown, and neither are those that are being agreed on", () => {
+    const { network, a, b } = pair();
+    const drawn = eavesdropRandom(network);
+    // The proposal gets lost, so that its private key is still needed.
+    network.net.tap = (_, from) => !from.equals(a.transport.localAddress);
+    say(network, b, a, { kind: RekeyKind.REQUEST, epoch: 1 });
+    const session = sessionOf(a, b);
+    expect(session.rekeying?.pair).toBeDefined();
+    const secrets = [...drawn, copyBytes(session.rekeying?.chainSecret as Uint8Array)];
+    expect(secrets.length).toBeGreaterThan(1);
+    for (const shown of [inspect(session, { depth: 9 }), JSON.stringify(session.rekeying)]) {
+      expect(shown.length).toBeGreaterThan(10);
+      for (const secret of secrets) {
+        expect(shown).not.toContain(Buffer.from(secret).toString("hex").slice(0, 12));
+        expect(shown).not.toContain(`${secret[0]}, ${secret[1]}, ${secret[2]}, ${secret[3]}`);
+      }
+    }
   });
 
   it("make nothing of a recording of everything that was said under them", () => {

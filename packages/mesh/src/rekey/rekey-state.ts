@@ -1,4 +1,4 @@
-import { defaultCurve, type X25519KeyPair } from "@netmesh/crypto";
+import { defaultCurve, type PublicView, REDACTED, Redacted, type X25519KeyPair } from "@netmesh/crypto";
 import type { SealingKey } from "@netmesh/pool";
 import { copyBytes, type RekeyKind } from "@netmesh/wire";
 import { OperationBudget } from "./operation-budget.ts";
@@ -11,15 +11,11 @@ const FIRST_REPEAT_MS = 250;
 const LONGEST_REPEAT_MS = 4_000;
 
 /** A message that is repeated until it is answered: the initiator's proposal, the responder's request. */
-export type Unanswered =
-  | {
-      readonly kind: typeof RekeyKind.PROPOSE;
-      readonly epoch: number;
-      readonly message: Uint8Array;
-      /** The initiator's half; wiped when the agreement is complete. */
-      readonly pair: X25519KeyPair;
-    }
-  | { readonly kind: typeof RekeyKind.REQUEST; readonly epoch: number; readonly message: Uint8Array };
+export interface Unanswered {
+  readonly kind: typeof RekeyKind.PROPOSE | typeof RekeyKind.REQUEST;
+  readonly epoch: number;
+  readonly message: Uint8Array;
+}
 
 /** A proposal that the responder has agreed to, and what it answers when the proposal is repeated. */
 export interface Answered {
@@ -29,23 +25,27 @@ export interface Answered {
 }
 
 /** Where a session stands with the renewal of its keys, and how much was done with the present ones. */
-export class RekeyState {
+export class RekeyState extends Redacted {
   /** Epoch of the key that this side seals with. */
   epoch = 0;
   /** When this side began to seal with it. */
   sinceMs: number;
   /** A limit was reached, here or at the peer; renewal is under way or waits for its time. */
   isDue = false;
+  /** What is repeated at the moment. */
   unanswered: Unanswered | undefined;
   /** When {@link unanswered} is sent next. */
   repeatAtMs: number = Number.POSITIVE_INFINITY;
+  /** The last proposal that this side has agreed to. */
   answered: Answered | undefined;
   /** The responder's key of the next epoch, in use from the first packet opened under its counterpart. */
   pendingKey: SealingKey | undefined;
-  readonly budget: OperationBudget = new OperationBudget(OPERATIONS_PER_SECOND);
+  readonly #budget = new OperationBudget(OPERATIONS_PER_SECOND);
   readonly #limits: RekeyLimits;
   /** What the keys of the next epoch are derived from, 32 bytes. */
   readonly #chainSecret: Uint8Array;
+  /** This side's half of the agreement that it has proposed; wiped when that is complete. */
+  #pair: X25519KeyPair | undefined;
   #sends = 0;
   #sealedPackets = 0;
   #sealedBytes = 0;
@@ -54,6 +54,7 @@ export class RekeyState {
 
   /** Copies the chain secret of the handshake. */
   constructor(chainSecret: Uint8Array, limits: RekeyLimits, nowMs: number) {
+    super();
     this.#chainSecret = copyBytes(chainSecret);
     this.#limits = limits;
     this.sinceMs = nowMs;
@@ -94,9 +95,25 @@ export class RekeyState {
     return this.sinceMs + this.#limits.intervalMs;
   }
 
-  /** Begins to send a message until it is answered. */
-  await(unanswered: Unanswered): void {
+  /** This side's half of the agreement that it has proposed. */
+  get pair(): X25519KeyPair | undefined {
+    return this.#pair;
+  }
+
+  /** Whether one more key operation fits into this second. */
+  hasBudget(nowMs: number): boolean {
+    return this.#budget.has(nowMs);
+  }
+
+  /** Counts a key operation. */
+  spendBudget(nowMs: number): void {
+    this.#budget.spend(nowMs);
+  }
+
+  /** Begins to send a message until it is answered; takes the pair of a proposal over. */
+  await(unanswered: Unanswered, pair?: X25519KeyPair): void {
     this.unanswered = unanswered;
+    this.#pair = pair;
     this.#sends = 0;
     this.repeatAtMs = Number.NEGATIVE_INFINITY;
   }
@@ -108,10 +125,10 @@ export class RekeyState {
 
   /** Ends the repetition and wipes this side's half. */
   settle(): void {
-    if (this.unanswered !== undefined && "pair" in this.unanswered) {
-      const { privateKey } = this.unanswered.pair;
-      defaultCurve.forget(privateKey);
-      privateKey.fill(0);
+    if (this.#pair !== undefined) {
+      defaultCurve.forget(this.#pair.privateKey);
+      this.#pair.privateKey.fill(0);
+      this.#pair = undefined;
     }
     this.unanswered = undefined;
     this.repeatAtMs = Number.POSITIVE_INFINITY;
@@ -133,5 +150,10 @@ export class RekeyState {
     this.settle();
     this.pendingKey?.retire();
     this.#chainSecret.fill(0);
+  }
+
+  /** Shows the epoch, never a key. */
+  override toJSON(): PublicView {
+    return { epoch: this.epoch, isDue: this.isDue, keys: REDACTED };
   }
 }

@@ -112,10 +112,9 @@ export class Rekeyer {
 
   #onAcceptance(session: Session, rekeying: RekeyState, epoch: number, publicKey: Uint8Array): void {
     const { counters } = this.#state;
-    const { unanswered } = rekeying;
-    const isExpected = unanswered?.kind === RekeyKind.PROPOSE && unanswered.epoch === epoch;
+    const { unanswered, pair } = rekeying;
     // The peer has to have shown the keys of the epoch before.
-    if (!isExpected || epoch !== session.rx.current.number + 1) {
+    if (pair === undefined || unanswered?.epoch !== epoch || epoch !== session.rx.current.number + 1) {
       counters.rekeyIgnored++;
       return;
     }
@@ -123,7 +122,7 @@ export class Rekeyer {
       counters.rekeyPaced++;
       return;
     }
-    const keys = this.#agree(session, rekeying, epoch, unanswered.pair, publicKey);
+    const keys = this.#agree(session, rekeying, epoch, pair, publicKey);
     if (keys === undefined) {
       counters.rekeyIgnored++;
       return;
@@ -144,10 +143,10 @@ export class Rekeyer {
   }
 
   /** Spends one key operation, unless session or node have none left for this second. */
-  #admit({ budget }: RekeyState): boolean {
+  #admit(rekeying: RekeyState): boolean {
     const { nowMs } = this.#state;
-    if (!budget.has(nowMs) || !this.#budget.has(nowMs)) return false;
-    budget.spend(nowMs);
+    if (!rekeying.hasBudget(nowMs) || !this.#budget.has(nowMs)) return false;
+    rekeying.spendBudget(nowMs);
     this.#budget.spend(nowMs);
     return true;
   }
@@ -237,7 +236,7 @@ export class Rekeyer {
     const kind = RekeyKind.PROPOSE;
     const pair = defaultCurve.generateKeyPair(config.random);
     const message = encodeRekey({ kind, epoch, publicKey: pair.publicKey });
-    rekeying.await({ kind, epoch, message, pair });
+    rekeying.await({ kind, epoch, message }, pair);
     return Number.POSITIVE_INFINITY;
   }
 }
