@@ -26,9 +26,10 @@ export class LinearMemory implements PacketMemory {
 
   allocate(size: number): Uint8Array<ArrayBuffer> | undefined {
     const room = Math.ceil(size / ALIGNMENT) * ALIGNMENT;
+    if (!(room > 0)) return undefined;
     let at = this.#free.get(room)?.pop();
     if (at === undefined) {
-      if (!(this.#next + room <= this.#end)) return undefined;
+      if (this.#next + room > this.#end) return undefined;
       at = this.#next;
       this.#next += room;
     }

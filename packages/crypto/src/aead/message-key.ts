@@ -1,6 +1,6 @@
 import { AAD_SIZE, HEADER_SIZE, HeaderOffset, readU32, TAG_SIZE, writeAad, writeU32 } from "@netmesh/wire";
 import { Redacted } from "../redaction.ts";
-import { AEAD_NONCE_SIZE, type AeadKey, requireRoom } from "./provider.ts";
+import { AEAD_NONCE_SIZE, type AeadKey, requirePacket } from "./provider.ts";
 
 /** A key of an implementation that knows messages but no packets: puts nonce and associated data together for it. */
 export abstract class MessageKey extends Redacted implements AeadKey {
@@ -29,7 +29,7 @@ export abstract class MessageKey extends Redacted implements AeadKey {
     counterLo: number,
     counterHi: number,
   ): void {
-    requireRoom(buffer, offset, HEADER_SIZE + payloadLength + TAG_SIZE);
+    requirePacket(buffer, offset, payloadLength);
     this.#gather(buffer, offset, noncePrefix, counterLo, counterHi);
     this.seal(this.#nonce, this.#aad, buffer, offset + HEADER_SIZE, payloadLength);
     writeU32(buffer, offset + HeaderOffset.NONCE_PREFIX, noncePrefix);
@@ -38,7 +38,7 @@ export abstract class MessageKey extends Redacted implements AeadKey {
   }
 
   openPacket(buffer: Uint8Array, offset: number, payloadLength: number, noncePrefix: number): boolean {
-    requireRoom(buffer, offset, HEADER_SIZE + payloadLength + TAG_SIZE);
+    requirePacket(buffer, offset, payloadLength);
     const counterLo = readU32(buffer, offset + HeaderOffset.COUNTER);
     const counterHi = readU32(buffer, offset + HeaderOffset.COUNTER + 4);
     this.#gather(buffer, offset, noncePrefix, counterLo, counterHi);

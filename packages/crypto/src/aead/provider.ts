@@ -1,3 +1,4 @@
+import { PACKET_OVERHEAD } from "@netmesh/wire";
 import { CryptoError } from "../errors.ts";
 
 /** Bytes of a ChaCha20-Poly1305 key (RFC 8439 §2.8). */
@@ -104,6 +105,12 @@ export function requireRoom(buffer: Uint8Array, offset: number, size: number): v
       size,
     );
   }
+}
+
+/** Throws `invalid-length` unless header, payload and tag of a packet lie in `buffer`; returns their size. */
+export function requirePacket(buffer: Uint8Array, offset: number, payloadLength: number): number {
+  requireRoom(buffer, offset, payloadLength >= 0 ? PACKET_OVERHEAD + payloadLength : payloadLength);
+  return PACKET_OVERHEAD + payloadLength;
 }
 
 /** Throws `invalid-length` when a call asks for more than every provider can do. */

@@ -1,6 +1,5 @@
-import { HEADER_SIZE, TAG_SIZE } from "@netmesh/wire";
 import { CryptoError } from "../errors.ts";
-import { AEAD_BATCH_SIZE, type AeadBatch, type AeadKey, requireRoom } from "./provider.ts";
+import { AEAD_BATCH_SIZE, type AeadBatch, type AeadKey, requirePacket } from "./provider.ts";
 
 /** One packet of a {@link SequentialBatch}. */
 interface Entry {
@@ -32,7 +31,7 @@ export class SequentialBatch implements AeadBatch {
   ): void {
     if (this.count === AEAD_BATCH_SIZE)
       throw new CryptoError("invalid-length", "the batch is full", this.count);
-    requireRoom(buffer, offset, HEADER_SIZE + payloadLength + TAG_SIZE);
+    requirePacket(buffer, offset, payloadLength);
     key.requireAlive();
     let entry = this.#entries[this.count];
     if (entry === undefined) {

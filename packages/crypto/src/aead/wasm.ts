@@ -12,6 +12,7 @@ import {
   type AeadProvider,
   type PacketMemory,
   requireLimits,
+  requirePacket,
   requireRoom,
 } from "./provider.ts";
 
@@ -105,8 +106,7 @@ class KernelKey extends Redacted implements AeadKey {
     counterLo: number,
     counterHi: number,
   ): void {
-    const size = HEADER_SIZE + payloadLength + TAG_SIZE;
-    requireRoom(buffer, offset, size);
+    const size = requirePacket(buffer, offset, payloadLength);
     const key = this.address();
     if (buffer.buffer === this.#linear) {
       const packet = buffer.byteOffset + offset;
@@ -119,8 +119,7 @@ class KernelKey extends Redacted implements AeadKey {
   }
 
   openPacket(buffer: Uint8Array, offset: number, payloadLength: number, noncePrefix: number): boolean {
-    const size = HEADER_SIZE + payloadLength + TAG_SIZE;
-    requireRoom(buffer, offset, size);
+    const size = requirePacket(buffer, offset, payloadLength);
     const key = this.address();
     if (buffer.buffer === this.#linear) {
       return this.#kernel.openPacket(key, noncePrefix, buffer.byteOffset + offset, payloadLength) !== 0;
@@ -235,7 +234,7 @@ class KernelBatch implements AeadBatch {
   ): void {
     if (this.count === AEAD_BATCH_SIZE)
       throw new CryptoError("invalid-length", "the batch is full", this.count);
-    requireRoom(buffer, offset, HEADER_SIZE + payloadLength + TAG_SIZE);
+    requirePacket(buffer, offset, payloadLength);
     key.requireAlive();
     const place = key instanceof KernelKey ? key.place : undefined;
     if (buffer.buffer !== this.#kernel.buffer || place === undefined) {
