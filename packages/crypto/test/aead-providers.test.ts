@@ -107,6 +107,15 @@ describe.each(providers)("the provider %s", (_, provider) => {
     );
   });
 
+  test("thousands of keys can be in use at once", () => {
+    const keys = Array.from({ length: 20_000 }, () => provider.create(keyBytes));
+    const packet = new Uint8Array(OVERHEAD + 5_000);
+    const [first, last] = [keys[0] as AeadKey, keys.at(-1) as AeadKey];
+    first.sealPacket(packet, 0, 5_000, 1, 2, 3);
+    expect(last.openPacket(packet, 0, 5_000, 1)).toBe(true);
+    for (const key of keys) key.destroy();
+  });
+
   test("a wiped key does nothing any more", () => {
     const key = provider.create(keyBytes);
     key.destroy();

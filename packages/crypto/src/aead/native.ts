@@ -1,4 +1,4 @@
-import { TAG_SIZE } from "@netmesh/wire";
+import { copyBytes, TAG_SIZE } from "@netmesh/wire";
 import { CryptoError, requireLength } from "../errors.ts";
 import { type PublicView, REDACTED, Redacted } from "../redaction.ts";
 import { MessageKey } from "./message-key.ts";
@@ -14,8 +14,6 @@ import { SequentialBatch } from "./sequential-batch.ts";
 
 /** The part of sodium-native in use; all arguments are byte arrays of the exact size. */
 interface Sodium {
-  sodium_malloc(size: number): Uint8Array;
-  sodium_memzero(bytes: Uint8Array): void;
   crypto_aead_chacha20poly1305_ietf_encrypt(
     sealed: Uint8Array,
     plain: Uint8Array,
@@ -36,15 +34,14 @@ interface Sodium {
 
 class SodiumKey extends MessageKey {
   readonly #sodium: Sodium;
-  /** In memory that is locked, guarded and never swapped. */
+  /** Ordinary memory: of libsodium's locked pages a process gets too few for the keys of a busy node. */
   readonly #key: Uint8Array;
   #isDestroyed = false;
 
   constructor(sodium: Sodium, key: Uint8Array) {
     super();
     this.#sodium = sodium;
-    this.#key = sodium.sodium_malloc(AEAD_KEY_SIZE);
-    this.#key.set(key);
+    this.#key = copyBytes(key);
   }
 
   seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void {
@@ -75,7 +72,7 @@ class SodiumKey extends MessageKey {
 
   destroy(): void {
     this.#isDestroyed = true;
-    this.#sodium.sodium_memzero(this.#key);
+    this.#key.fill(0);
   }
 
   override toJSON(): PublicView {
