@@ -1,5 +1,5 @@
 /**
- * Noise NKpsk0 handshake, packet sealing, replay window and identities for Net 0.27.
+ * Noise NKpsk0 handshake, packet sealing, replay window, identities and permission tokens for Net 0.27.
  * @packageDocumentation
  */
 
@@ -17,11 +17,20 @@ export {
   X25519_KEY_SIZE,
   type X25519KeyPair,
 } from "./curve.ts";
-export { CryptoError, type CryptoErrorCode, HandshakeError } from "./errors.ts";
+export {
+  CryptoError,
+  type CryptoErrorCode,
+  EnvelopeError,
+  type EnvelopeErrorCode,
+  HandshakeError,
+  TokenError,
+  type TokenErrorCode,
+} from "./errors.ts";
 export * from "./hex.ts";
 
 // Identities
 export * from "./identity.ts";
+export * from "./identity-envelope.ts";
 export * from "./key-schedule.ts";
 export * from "./keyed-hash.ts";
 // Handshake and session keys
