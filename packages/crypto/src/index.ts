@@ -40,6 +40,7 @@ export * from "./packet-cipher.ts";
 export * from "./random.ts";
 export * from "./redaction.ts";
 export * from "./replay-window.ts";
+export * from "./revocation-floors.ts";
 export {
   defaultSignatures,
   ED25519_PUBLIC_KEY_SIZE,
@@ -50,3 +51,14 @@ export {
   type SignatureScheme,
 } from "./signature.ts";
 export * from "./static-key-pair.ts";
+// Permission tokens
+export * from "./token.ts";
+export * from "./token-cache.ts";
+export {
+  type AuthorizationRequest,
+  MAX_CHAIN_LINKS,
+  MAX_CLOCK_SKEW,
+  RECOMMENDED_CLOCK_SKEW,
+  TokenChain,
+} from "./token-chain.ts";
+export * from "./token-scope.ts";
