@@ -1,6 +1,7 @@
 import { afterEach, expect, test, vi } from "vitest";
 import {
   aeadProvider,
+  aeadProviderNames,
   bytesToHex,
   CryptoError,
   deriveForwardSecretKeys,
@@ -70,7 +71,7 @@ test.each<[object, string]>([
   [keys, keys.sessionId.toString(16)],
   [forwardSecret, forwardSecret.sessionId.toString(16)],
   [new PacketCipher(secret, 0xabcdefn), "0000000000abcdef"],
-  [aeadProvider().create(secret), "noble"],
+  ...aeadProviderNames().map((name): [object, string] => [aeadProvider(name).create(secret), name]),
   [initiator, "done"],
   [responder, "done"],
   [result, "payloadLength"],

@@ -1,4 +1,3 @@
-import { createHash, createHmac } from "node:crypto";
 import {
   copyBytes,
   decodeHeader,
@@ -9,6 +8,7 @@ import {
   type SocketAddress,
 } from "@netmesh/wire";
 import type { TestNetwork, TestNode } from "../src/testing/index.ts";
+import { blake2s, hmacBlake2s } from "./blake2s.ts";
 
 /** A recorded packet, without its routing header. */
 export interface Recorded {
@@ -52,17 +52,6 @@ function isHandshake({ header }: Recorded): boolean {
   return (header.flags & PacketFlags.HANDSHAKE) !== 0;
 }
 
-const blake2s = (...parts: readonly Uint8Array[]): Uint8Array => {
-  const hash = createHash("blake2s256");
-  for (const part of parts) hash.update(part);
-  return new Uint8Array(hash.digest());
-};
-const hmac = (key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array => {
-  const hash = createHmac("blake2s256", key);
-  for (const part of parts) hash.update(part);
-  return new Uint8Array(hash.digest());
-};
-
 /** What is known of a recorded handshake. */
 export interface Knowledge {
   readonly prologue: Uint8Array;
@@ -88,10 +77,10 @@ export function recompute(known: Knowledge): { handshakeHash: Uint8Array; chaini
     h = blake2s(h, data);
   };
   const hkdf = (material: Uint8Array): Uint8Array[] => {
-    const temp = hmac(ck, material);
-    const first = hmac(temp, Uint8Array.of(1));
-    const second = hmac(temp, first, Uint8Array.of(2));
-    return [first, second, hmac(temp, second, Uint8Array.of(3))];
+    const temp = hmacBlake2s(ck, material);
+    const first = hmacBlake2s(temp, Uint8Array.of(1));
+    const second = hmacBlake2s(temp, first, Uint8Array.of(2));
+    return [first, second, hmacBlake2s(temp, second, Uint8Array.of(3))];
   };
   const mixKey = (material: Uint8Array | undefined) => {
     if (material === undefined) return;

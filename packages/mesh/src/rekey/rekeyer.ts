@@ -183,9 +183,10 @@ export class Rekeyer {
 
   /** Gets ready to open packets of the epoch, moves the chain on, and returns the key to seal with. Wipes `keys`. */
   #install(session: Session, rekeying: RekeyState, epoch: number, keys: SessionKeys): SealingKey {
-    session.rx.install(new PacketCipher(keys.rxKey, session.id));
+    const provider = this.#state.config.aead;
+    session.rx.install(new PacketCipher(keys.rxKey, session.id, provider));
     rekeying.advanceChain(keys.chainSecret as Uint8Array);
-    const key = new SealingKey(keys.txKey, session.id, { counter: epochCounter(epoch) });
+    const key = new SealingKey(keys.txKey, session.id, { counter: epochCounter(epoch), provider });
     keys.destroy();
     return key;
   }

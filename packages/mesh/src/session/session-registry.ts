@@ -1,5 +1,5 @@
 import { PacketCipher, type SessionKeys } from "@netmesh/crypto";
-import { epochCounter, SealingKey } from "@netmesh/pool";
+import { epochCounter, LocalCounter, SealingKey } from "@netmesh/pool";
 import { PeerFeature, type SocketAddress } from "@netmesh/wire";
 import type { CoreState } from "../core/state.ts";
 import { MeshError } from "../errors.ts";
@@ -111,14 +111,15 @@ export class SessionRegistry {
     const chainSecret = (init.features & PeerFeature.REKEY) === 0 ? undefined : keys.chainSecret;
     const rekeying =
       chainSecret === undefined ? undefined : new RekeyState(chainSecret, state.config.rekey, state.nowMs);
-    const counter = rekeying === undefined ? {} : { counter: epochCounter(rekeying.epoch) };
+    const counter = rekeying === undefined ? new LocalCounter() : epochCounter(rekeying.epoch);
+    const provider = state.config.aead;
     const session = new Session({
       id: keys.sessionId,
       role: init.role,
       peer,
       features: init.features,
-      opener: new PacketCipher(keys.rxKey, keys.sessionId),
-      sealingKey: new SealingKey(keys.txKey, keys.sessionId, counter),
+      opener: new PacketCipher(keys.rxKey, keys.sessionId, provider),
+      sealingKey: new SealingKey(keys.txKey, keys.sessionId, { counter, provider }),
       rekeying,
       hashSeed: state.hashSeed,
       path: init.path,
