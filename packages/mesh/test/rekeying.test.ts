@@ -565,6 +565,19 @@ describe("a peer that does not keep to the rules", () => {
     expect(epochs(a, b)).toEqual([2, 2]);
   });
 
+  it("is put off when it proposes again before packets of the last keys can all have arrived", () => {
+    const { network, a, b } = pair();
+    renew(network, a, b);
+    const message: RekeyMessage = { kind: PROPOSE, epoch: 2, publicKey: own };
+    say(network, a, b, message);
+    expect(b.core.counters.rekeyPaced).toBe(1);
+    expect([...sessionOf(b, a).rx].map(({ number }) => number)).toEqual([0, 1]);
+    network.advance(PREVIOUS_EPOCH_MS);
+    say(network, a, b, message);
+    expect(b.core.counters.rekeyPaced).toBe(1);
+    expect([...sessionOf(b, a).rx].map(({ number }) => number)).toEqual([1, 2]);
+  });
+
   it("is ignored when it proposes a second key for an epoch that was agreed to", () => {
     const { network, a, b } = pair();
     const other = defaultCurve.publicKey(new Uint8Array(32).fill(3));
