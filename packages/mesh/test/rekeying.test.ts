@@ -644,6 +644,39 @@ describe("a peer that does not keep to the rules", () => {
     renew(network, a, b);
   });
 
+  it("causes no more by bad acceptances, which do not keep other sessions from being renewed a second later", () => {
+    const network = createTestNetwork(1);
+    const [a] = network.nodes as [TestNode];
+    const peers = Array.from({ length: 65 }, () => network.add());
+    for (const peer of peers) {
+      a.connect(peer);
+      network.advance(50);
+    }
+    const last = peers.pop() as TestNode;
+    const forge = (peer: TestNode, message: RekeyMessage) =>
+      network.net.inject(sealed(peer, a, message), peer.transport.localAddress, a.transport.localAddress);
+    network.advance(1_000);
+    const agreements = vi.spyOn(defaultCurve, "sharedSecret");
+    // The proposals never arrive, so that only the forged acceptances are there.
+    network.net.tap = (_, from) => !from.equals(a.transport.localAddress);
+    for (const peer of peers) forge(peer, { kind: REQUEST, epoch: 1 });
+    network.advance(0);
+    for (const peer of peers) {
+      for (let i = 0; i < 10; i++) forge(peer, { kind: ACCEPT, epoch: 1, publicKey: SMALL_ORDER });
+    }
+    network.advance(0);
+    // Each session has made one key and tried three acceptances.
+    expect(agreements).toHaveBeenCalledTimes(64 * 3);
+    expect(a.core.counters.rekeyPaced).toBe(64 * 7);
+    network.net.tap = undefined;
+    forge(last, { kind: REQUEST, epoch: 1 });
+    network.advance(50);
+    expect(sessionOf(a, last).keyEpoch).toBe(0);
+    expect(a.core.counters.rekeyPaced).toBe(64 * 7 + 1);
+    network.advance(6_000);
+    for (const peer of [...peers, last]) expect(epochs(a, peer)).toEqual([1, 1]);
+  });
+
   it("causes 256 key agreements a second with a node, with however many sessions", () => {
     const network = createTestNetwork(1);
     const [b] = network.nodes as [TestNode];
