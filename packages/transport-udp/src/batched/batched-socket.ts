@@ -208,7 +208,7 @@ export class BatchedSocket implements TransportSocket {
       sendErrors: { ...this.#sendErrors },
       refused: this.#refused,
       oversize: this.#oversize,
-      receiveErrors: this.#receiveErrors,
+      receiveErrors: this.#receiveErrors + this.#ring.strangers,
       kernelDrops: this.#readDrops(),
       truncated: this.#ring.truncated,
       networkErrors: { ...this.#errors.counts },
