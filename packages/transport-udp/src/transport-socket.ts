@@ -47,7 +47,9 @@ export interface TransportStats extends SocketStats {
   readonly segmentsSends: boolean;
   /** Whether datagrams are joined by the kernel. */
   readonly joinsReceives: boolean;
-  /** Datagrams that the kernel dropped because its receive buffer was full; 0 where it does not tell. */
+  /**
+   * What the kernel dropped because its receive buffer was full, joined datagrams as one; 0 where it does not tell.
+   */
   readonly kernelDrops: number;
   /** Datagrams that arrived cut, or joined without the size by which to part them. */
   readonly truncated: number;

@@ -2,7 +2,7 @@ import { DatagramBatch, SocketAddress } from "@netmesh/wire";
 import { MAX_DATAGRAM_BYTES } from "../datagram-size.ts";
 import type { Fallback } from "../transport-socket.ts";
 import { type EventLoop, platformLoop } from "./event-loop.ts";
-import { koffiSyscalls, loadKoffi } from "./koffi-syscalls.ts";
+import { type Koffi, koffiSyscalls, loadKoffi } from "./koffi-syscalls.ts";
 import { MSG_DONTWAIT } from "./linux-abi.ts";
 import { type OpenDescriptor, openDescriptor } from "./open-descriptor.ts";
 import { ReceiveRing } from "./receive-ring.ts";
@@ -25,18 +25,22 @@ let known: Promise<BatchedParts | Fallback> | undefined;
 
 /** What batched sockets are made of, or why there are none in this process; found out once, by sending to oneself. */
 export function batchedParts(): Promise<BatchedParts | Fallback> {
-  known ??= findParts(process.platform, process.arch);
+  known ??= partsOn(process.platform, process.arch, loadKoffi());
   return known;
 }
 
-async function findParts(platform: string, arch: string): Promise<BatchedParts | Fallback> {
+/** {@link batchedParts} of a platform with that koffi. */
+export async function partsOn(
+  platform: string,
+  arch: string,
+  koffi?: Koffi,
+): Promise<BatchedParts | Fallback> {
   if (platform !== "linux" || (arch !== "x64" && arch !== "arm64")) {
     return {
       code: "platform",
       reason: `batched sockets need Linux on x64 or arm64, this is ${platform} on ${arch}`,
     };
   }
-  const koffi = loadKoffi();
   if (koffi === undefined) return { code: "no-koffi", reason: "the package koffi cannot be loaded" };
   if (koffi.node?.poll === undefined) {
     return { code: "no-koffi", reason: "the package koffi is too old to watch descriptors: 3.3 can" };
