@@ -4,6 +4,7 @@ import { packetJobs } from "./packet.ts";
 import { relayJobs } from "./relay.ts";
 import { roundTripJobs } from "./round-trip.ts";
 import { throughputJobs } from "./throughput.ts";
+import { transportJobs } from "./transport.ts";
 
 /** Everything that can be measured, in the order of the report. */
 export const JOBS: readonly Job[] = [
@@ -12,6 +13,7 @@ export const JOBS: readonly Job[] = [
   ...handshakeJobs,
   ...relayJobs,
   ...packetJobs,
+  ...transportJobs,
 ];
 
 /** The jobs whose id is one of the names, or begins with one and a colon; none given takes all. */
