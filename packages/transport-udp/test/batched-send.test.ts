@@ -101,6 +101,18 @@ describe("runs of datagrams", () => {
     expect(shapes(kernel.sent)).toEqual(["100/0 to 10.0.0.2:2", "100/0 to 10.0.0.2:2"]);
   });
 
+  it("may hold the same bytes more than once", () => {
+    const { kernel, socket } = open();
+    const arena = pattern(100_000, 1);
+    const batch = new DatagramBatch();
+    for (const at of [0, 100, 200, 100, 100, 200, 0]) batch.push(arena.subarray(at, at + 100), A);
+    const small = pattern(300, 5);
+    for (const at of [0, 100, 100, 200, 0]) batch.push(small.subarray(at, at + 100), A);
+    expect(socket.send(batch)).toBe(12);
+    expect(shapes(kernel.sent)).toEqual(["1200/100 to 10.0.0.2:2"]);
+    expect(kernel.datagrams).toEqual(contents(batch));
+  });
+
   it("need not lie side by side, nor in one buffer", () => {
     const { kernel, socket } = open();
     const arena = pattern(200_000, 1);

@@ -38,8 +38,6 @@ const SLOT_STRIDE: number = SLOT_BYTES + 17 * 64;
 const JOINED_SLOTS = 16;
 /** Slots of a ring whose datagrams come one by one. */
 const SINGLE_SLOTS = 32;
-/** Datagrams that the kernel joins at most. */
-const MAX_SEGMENTS = 64;
 /** Room for two control messages with a number each. */
 const CONTROL_ROOM = 48;
 
@@ -60,7 +58,6 @@ export class ReceiveRing {
   readonly #bytes: Uint8Array<ArrayBuffer>;
   readonly #isBorrowed: boolean;
   readonly #views: ViewCache;
-  readonly #placesPerSlot: number;
   /** Message headers, then vectors, names and control messages. */
   readonly #words: Uint32Array<ArrayBuffer>;
   readonly #address: number;
@@ -79,8 +76,7 @@ export class ReceiveRing {
     this.#memory = memory;
     this.#isBorrowed = borrowed !== undefined;
     this.#bytes = borrowed ?? new Uint8Array(slots * SLOT_STRIDE);
-    this.#placesPerSlot = isJoined ? MAX_SEGMENTS : 1;
-    this.#views = new ViewCache(this.#bytes, slots * this.#placesPerSlot);
+    this.#views = new ViewCache(this.#bytes, slots, SLOT_STRIDE);
     const vectorsAt = slots * MMSGHDR_SIZE;
     const namesAt = vectorsAt + slots * IOVEC_SIZE;
     const controlAt = namesAt + slots * SOCKADDR_ROOM;
@@ -132,7 +128,7 @@ export class ReceiveRing {
       } else if ((flags & (MSG_TRUNC | MSG_CTRUNC)) !== 0) {
         this.truncated += 1;
       } else {
-        batch.push(this.#views.view(i * this.#placesPerSlot, i * SLOT_STRIDE, length), source);
+        batch.push(this.#views.view(i, 0, length), source);
         bytes += length;
       }
     }
@@ -155,17 +151,15 @@ export class ReceiveRing {
     flags: number,
     source: SocketAddress,
   ): number {
-    const at = slot * SLOT_STRIDE;
-    let place = slot * MAX_SEGMENTS;
-    let begin = 0;
-    for (; begin + segment <= length; begin += segment) {
-      batch.push(this.#views.view(place++, at + begin, segment), source);
-    }
+    const count = Math.floor(length / segment);
+    const views = this.#views.segments(slot, segment, count);
+    for (let i = 0; i < count; i++) batch.push(views[i] as Uint8Array, source);
+    const whole = count * segment;
     if ((flags & MSG_TRUNC) !== 0) {
       this.truncated += 1;
-      return begin;
+      return whole;
     }
-    if (begin < length) batch.push(this.#views.view(place, at + begin, length - begin), source);
+    if (whole < length) batch.push(this.#views.view(slot, whole, length - whole), source);
     return length;
   }
 

@@ -62,8 +62,9 @@ export class SendVector {
   readonly #vectorsAt: number;
   readonly #nameWords: number;
   #vectorCount = 0;
-  /** Where the piece of memory of the last vector ends. */
+  /** Where the piece of memory of the last vector ends, and in which buffer: undefined is the staging buffer. */
   #pieceEnd = 0;
+  #pieceBuffer: ArrayBufferLike | undefined;
   #lastAddress: SocketAddress | undefined;
   #lastName: Uint32Array | undefined;
   #staging: Uint8Array<ArrayBuffer> | undefined;
@@ -162,24 +163,24 @@ export class SendVector {
 
   /** Adds a datagram to the message that begins at vector number `first`; false when there is no room for a copy. */
   #append(datagram: Uint8Array, first: number): boolean {
-    const { length } = datagram;
-    let address = this.#addressIn(datagram.buffer, datagram.byteOffset);
-    if (address === 0) {
-      address = this.#stage(datagram);
-      if (address === 0) return false;
-    }
+    const { length, buffer, byteOffset } = datagram;
+    const isInArena = buffer === this.#lastArena || this.#findArena(buffer);
+    const offset = isInArena ? byteOffset : this.#stage(datagram);
+    if (offset < 0) return false;
     const words = this.#words;
     // What lies end to end is one piece.
-    if (this.#vectorCount > first && address === this.#pieceEnd) {
+    const home = isInArena ? buffer : undefined;
+    if (offset === this.#pieceEnd && home === this.#pieceBuffer && this.#vectorCount > first) {
       const last = this.#vectorsAt + ((this.#vectorCount - 1) * IOVEC_SIZE) / 4;
       words[last + 2] = (words[last + 2] as number) + length;
     } else {
       const vector = this.#vectorsAt + (this.#vectorCount * IOVEC_SIZE) / 4;
-      this.#point(vector, address);
+      this.#point(vector, offset + (isInArena ? this.#lastArenaAddress : this.#stagingAddress));
       words[vector + 2] = length;
       this.#vectorCount += 1;
+      this.#pieceBuffer = home;
     }
-    this.#pieceEnd = address + length;
+    this.#pieceEnd = offset + length;
     return true;
   }
 
@@ -195,32 +196,31 @@ export class SendVector {
     words[this.#controlAt + (this.count * CONTROL_ROOM + CMSGHDR_SIZE) / 4] = segmentBytes;
   }
 
-  /** Where `offset` of a large buffer lies; 0 for a small one, and for memory that other threads share. */
-  #addressIn(buffer: ArrayBufferLike, offset: number): number {
-    if (buffer === this.#lastArena) return this.#lastArenaAddress + offset;
-    if (buffer.byteLength < ARENA_BYTES) return 0;
+  /** Whether it is a large buffer whose address is known now; not a small one, nor memory that other threads share. */
+  #findArena(buffer: ArrayBufferLike): boolean {
+    if (buffer.byteLength < ARENA_BYTES) return false;
     let address = this.#arenas.get(buffer);
     if (address === undefined) {
-      if (!(buffer instanceof ArrayBuffer)) return 0;
+      if (!(buffer instanceof ArrayBuffer)) return false;
       address = this.#sys.addressOf(new Uint8Array(buffer));
       this.#arenas.set(buffer, address);
     }
     this.#lastArena = buffer;
     this.#lastArenaAddress = address;
-    return address + offset;
+    return true;
   }
 
-  /** Copies the datagram; its address, or 0 when there is no room. */
+  /** Copies the datagram; where it is in the staging buffer, or -1 when there is no room. */
   #stage(datagram: Uint8Array): number {
     if (this.#staging === undefined) {
       this.#staging = new Uint8Array(STAGING_BYTES);
       this.#stagingAddress = this.#sys.addressOf(this.#staging);
     }
-    if (this.#staged + datagram.length > STAGING_BYTES) return 0;
-    const address = this.#stagingAddress + this.#staged;
-    this.#staging.set(datagram, this.#staged);
-    this.#staged += datagram.length;
-    return address;
+    const at = this.#staged;
+    if (at + datagram.length > STAGING_BYTES) return -1;
+    this.#staging.set(datagram, at);
+    this.#staged = at + datagram.length;
+    return at;
   }
 
   #point(word: number, address: number): void {
