@@ -45,11 +45,16 @@ export class SealingKey extends Redacted {
 
   /**
    * Takes the next counter; `seal` uses it. Two steps, so that a refusal comes before the packet is written.
-   * Throws `stale-generation` or `counter-exhausted`.
+   * Throws `stale-generation` or `counter-exhausted`. A key whose generation has ended is wiped on the spot.
    */
   advance(): void {
     if (this.#isRetired) throw new PoolError("stale-generation", "this key was replaced or its pool closed");
-    this.#counter.next();
+    try {
+      this.#counter.next();
+    } catch (error) {
+      if (error instanceof PoolError && error.code === "stale-generation") this.retire();
+      throw error;
+    }
     this.#isFresh = true;
   }
 
@@ -67,6 +72,7 @@ export class SealingKey extends Redacted {
   retire(): void {
     this.#isRetired = true;
     this.#cipher.destroy();
+    this.#counter.release?.();
   }
 
   /** Shows the session id, never the key. */
