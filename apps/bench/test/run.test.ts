@@ -69,7 +69,7 @@ describe("a quick run", () => {
         cpuMicrosecondsPerEvent: perSide,
         peakRssBytes: perSide,
         eventsPerPacket: numberOrNull,
-        ratios: { dgram: numberOrNull, tls: numberOrNull },
+        ratios: { dgram: numberOrNull, tls: numberOrNull, noble: null },
         errors: [],
       });
     }

@@ -11,6 +11,7 @@
  * | `counter-exhausted` | sealing with counter 2^64 - 1, which every receiver refuses |
  * | `destroyed` | the key was wiped |
  * | `unknown-provider` | no provider of that name |
+ * | `foreign-memory` | a packet of a batch does not lie in the memory of its provider |
  * | `random-failed` | the random source did not deliver; never recovered from |
  * | `invalid-argument` | a number outside of its range; `value` is it |
  *
@@ -26,6 +27,7 @@ export type CryptoErrorCode =
   | "counter-exhausted"
   | "destroyed"
   | "unknown-provider"
+  | "foreign-memory"
   | "random-failed"
   | TokenErrorCode
   | EnvelopeErrorCode;
@@ -87,6 +89,7 @@ const PREFIX: Record<CryptoErrorCode, string> = {
   "counter-exhausted": "encryption error",
   destroyed: "destroyed",
   "unknown-provider": "unknown provider",
+  "foreign-memory": "foreign memory",
   "random-failed": "random source failed",
   "invalid-argument": "invalid argument",
   "invalid-format": "invalid format",

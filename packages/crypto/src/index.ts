@@ -5,7 +5,17 @@
 
 export * from "./aead/choice.ts";
 export { nobleAead } from "./aead/noble.ts";
-export * from "./aead/provider.ts";
+export {
+  AEAD_BATCH_SIZE,
+  AEAD_KEY_SIZE,
+  AEAD_MAX_AAD_LENGTH,
+  AEAD_MAX_LENGTH,
+  AEAD_NONCE_SIZE,
+  type AeadBatch,
+  type AeadKey,
+  type AeadProvider,
+  type PacketMemory,
+} from "./aead/provider.ts";
 // Bytes and errors
 export { equalBytes } from "./constant-time.ts";
 // Primitives

@@ -16,9 +16,18 @@ export type MeasurementName =
   | "handshake-relayed"
   | "handshake-relayed-first"
   | "relay-throughput"
-  | "relay-forwarded";
+  | "relay-forwarded"
+  | "packet-seal"
+  | "packet-open"
+  | "packet-seal-batch"
+  | "packet-build"
+  | "packet-receive"
+  | "packet-build-allocation"
+  | "packet-build-collections"
+  | "packet-receive-allocation"
+  | "packet-receive-collections";
 
-export type Unit = "events/s" | "packets/s" | "µs" | "ms";
+export type Unit = "events/s" | "packets/s" | "ns" | "µs" | "ms" | "B" | "count";
 
 /** A number for each of the processes that take part; null for those that do not, or where it means nothing. */
 export interface PerSide {
