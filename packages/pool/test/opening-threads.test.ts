@@ -1,5 +1,12 @@
 /** Packets of one session opened in several threads, and one owner of the replay window. */
-import { CryptoError, PacketCipher, ReplayWindow } from "@netmesh/crypto";
+import {
+  type AeadKey,
+  type AeadProvider,
+  CryptoError,
+  nobleAead,
+  PacketCipher,
+  ReplayWindow,
+} from "@netmesh/crypto";
 import { HEADER_SIZE, HeaderOffset, PACKET_OVERHEAD, readU32 } from "@netmesh/wire";
 import { describe, expect, test } from "vitest";
 import {
@@ -148,17 +155,18 @@ describe("an opening key", () => {
   });
 
   test("uses the provider it is given", () => {
-    const used: string[] = [];
-    const provider = {
-      name: "watching",
-      create(bytes: Uint8Array) {
-        used.push("created");
-        return { seal: () => {}, open: () => bytes.length === 32, destroy: () => used.push("destroyed") };
+    let created = 0;
+    const provider: AeadProvider = {
+      ...nobleAead,
+      create(bytes: Uint8Array): AeadKey {
+        created++;
+        return nobleAead.create(bytes);
       },
     };
+    const [packet] = sealed(1) as [Uint8Array];
     const opening = acceptOpening({ key: key.slice(), sessionId: SESSION }, provider);
-    opening.retire();
-    expect(used).toEqual(["created", "destroyed"]);
+    expect(opening.open(packet, 0, packet.length)).toBe(PAYLOAD_SIZE);
+    expect(created).toBe(1);
   });
 
   test("shows its session, never the key", () => {

@@ -1,3 +1,4 @@
+import { type AeadKey, type AeadProvider, nobleAead } from "@netmesh/crypto";
 import { describe, expect, test } from "vitest";
 import {
   acceptSealing,
@@ -165,11 +166,11 @@ test("a worker refuses a key of another generation than its counter is in", () =
 
 test("a worker seals with the provider that it is given", () => {
   let created = 0;
-  const provider = {
-    name: "counting",
-    create() {
+  const provider: AeadProvider = {
+    ...nobleAead,
+    create(bytes: Uint8Array): AeadKey {
       created++;
-      return { seal: () => {}, open: () => true, destroy: () => {} };
+      return nobleAead.create(bytes);
     },
   };
   const counter = SharedCounter.allocate();
