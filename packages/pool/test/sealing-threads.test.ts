@@ -2,7 +2,7 @@
 import { REPLAY_WINDOW_SIZE } from "@netmesh/crypto";
 import { PACKET_OVERHEAD } from "@netmesh/wire";
 import { expect, test } from "vitest";
-import { grantOpening, SealingShare, SharedCounter } from "../src/index.ts";
+import { grantOpening, type SealingGrant, SealingShare, SharedCounter } from "../src/index.ts";
 import { PacketRing, type RingMemory } from "./support/packet-ring.ts";
 import type { ReceivingReport } from "./support/receiving-worker.ts";
 import type { SealingOrder, SealingReport } from "./support/sealing-worker.ts";
@@ -43,10 +43,23 @@ class Bench implements AsyncDisposable {
 
   /** Orders every thread to seal with the key of `share`. */
   seal(share: SealingShare, packets: number, isLast: boolean): void {
+    const order = this.#order(packets, isLast);
     this.sealers.forEach((sealer, thread) => {
-      const { ring, deadline } = this;
-      share.grantTo(sealer, (grant): SealingOrder => ({ grant, ring, thread, packets, isLast, deadline }));
+      share.grantTo(sealer, (grant): SealingOrder => ({ ...order, grant, thread }));
     });
+  }
+
+  /** Orders every thread to seal with a grant of these properties until it is refused. */
+  exhaust(grant: SealingGrant): void {
+    const order = this.#order(Number.POSITIVE_INFINITY, true);
+    this.sealers.forEach((sealer, thread) => {
+      sealer.postMessage({ ...order, grant, thread } satisfies SealingOrder);
+    });
+  }
+
+  #order(packets: number, isLast: boolean): Omit<SealingOrder, "grant" | "thread"> {
+    const { ring, deadline } = this;
+    return { ring, deadline, gate: new SharedArrayBuffer(4), threads: THREADS, packets, isLast };
   }
 
   reports(): Promise<SealingReport[]> {
@@ -122,19 +135,7 @@ test("when the counter is used up every thread is refused, and no value was hand
   // A shared counter stops 2^32 before the end.
   const counter = SharedCounter.allocate(2n ** 64n - 1n - 2n ** 32n - left);
   bench.receive([[oldKey, OLD]]);
-  bench.sealers.forEach((sealer, thread) => {
-    const grant = { key: oldKey.slice(), sessionId: OLD, counter, generation: 0, block: 1 };
-    const { ring, deadline } = bench;
-    const order: SealingOrder = {
-      grant,
-      ring,
-      thread,
-      packets: Number.POSITIVE_INFINITY,
-      isLast: true,
-      deadline,
-    };
-    sealer.postMessage(order);
-  });
+  bench.exhaust({ key: oldKey, sessionId: OLD, counter, generation: 0, block: 1 });
   const reports = await bench.reports();
   expect(new Set(reports.map(({ outcome }) => outcome))).toEqual(new Set(["counter-exhausted"]));
   const report = await bench.receiver.next<ReceivingReport>();

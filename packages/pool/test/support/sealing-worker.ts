@@ -11,6 +11,9 @@ export interface SealingOrder {
   readonly grant: SealingGrant;
   readonly ring: RingMemory;
   readonly thread: number;
+  /** One word that counts the threads which are ready; sealing starts when all are. */
+  readonly gate: SharedArrayBuffer;
+  readonly threads: number;
   /** Packets to seal at most. */
   readonly packets: number;
   /** Whether the thread's packets end with this order. */
@@ -32,6 +35,16 @@ export interface SealingReport {
 
 let sealedBefore = 0;
 
+/** Waits until every thread has come here. */
+function passGate({ gate, threads }: SealingOrder): void {
+  const ready = new Int32Array(gate);
+  Atomics.add(ready, 0, 1);
+  Atomics.notify(ready, 0);
+  for (let count = Atomics.load(ready, 0); count < threads; count = Atomics.load(ready, 0)) {
+    Atomics.wait(ready, 0, count);
+  }
+}
+
 onMessage((message) => {
   const order = message as SealingOrder;
   const ring = new PacketRing(order.ring);
@@ -39,6 +52,7 @@ onMessage((message) => {
   let [sealed, late, outcome] = [0, 0, "done"];
   try {
     const key = acceptSealing(order.grant);
+    passGate(order);
     const builder = new PacketBuilder(key);
     const fields = packetFields();
     fields.streamIdLo = order.thread;
