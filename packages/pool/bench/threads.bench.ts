@@ -1,4 +1,7 @@
-/** What more threads bring: each case seals the same packets, so the ratios are those of the throughput. */
+/**
+ * What more threads bring: each case seals the same packets, so the ratios are those of the throughput. Compare the
+ * workers with each other: the test runner rewrites the modules of its own thread, which slows that one down.
+ */
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { PACKET_OVERHEAD } from "@netmesh/wire";
