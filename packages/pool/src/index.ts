@@ -11,7 +11,9 @@ export { DispatchOrder } from "./dispatch-order.ts";
 export { PoolError, type PoolErrorCode } from "./errors.ts";
 export type { PostTarget } from "./key-grant.ts";
 export {
+  epochCounter,
   LocalCounter,
+  MAX_EPOCH_PACKETS,
   MAX_RESERVED_COUNTERS,
   type NonceCounter,
   SharedCounter,

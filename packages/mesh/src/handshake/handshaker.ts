@@ -1,5 +1,4 @@
 import {
-  deriveSessionKeys,
   handshakePrologue,
   NOISE_OVERHEAD,
   NoiseInitiator,
@@ -16,6 +15,7 @@ import { AnsweredHandshakes } from "./answered.ts";
 import { handshakeDatagram } from "./handshake-datagram.ts";
 import { type HandshakeMode, Initiation } from "./initiation.ts";
 import { HandshakePacer } from "./pacer.ts";
+import { agreedFeatures, isInsecure, sessionKeys } from "./security.ts";
 
 /** Length of the ephemeral key that opens message 1. */
 const EPHEMERAL_BYTES = 32;
@@ -139,7 +139,7 @@ export class Handshaker {
   }
 
   #onDeadline(initiation: Initiation): void {
-    const { nowMs, config, alarms } = this.#state;
+    const { nowMs, alarms } = this.#state;
     if (nowMs < initiation.untilMs) {
       if (nowMs >= initiation.repeatAtMs) this.#sendMessage1(initiation);
       else alarms.schedule(initiation, Math.min(initiation.untilMs, initiation.repeatAtMs));
@@ -149,6 +149,12 @@ export class Handshaker {
       this.#begin(initiation);
       return;
     }
+    this.#tryAgain(initiation);
+  }
+
+  /** Ends the running try; the next one follows after a pause, unless it was the last. */
+  #tryAgain(initiation: Initiation): void {
+    const { nowMs, config, alarms } = this.#state;
     initiation.forget();
     if (initiation.tries >= config.handshakeAttempts) {
       this.#fail(initiation, new MeshError("handshake-timeout", "the peer did not answer the handshake"));
@@ -195,7 +201,12 @@ export class Handshaker {
       }
       const responder = this.#readMessage1(message, nodeId);
       if (responder === undefined) continue;
-      const features = decodeHandshakePayload(responder.payload).features & config.features;
+      const features = agreedFeatures(decodeHandshakePayload(responder.payload).features, config.features);
+      if (isInsecure(features, config)) {
+        responder.noise.destroy();
+        counters.handshakeInsecure++;
+        return;
+      }
       // Not yet: somebody may have repeated a recorded message, whose keys only its author can use.
       const confirmed = (peer: Peer) => {
         if (this.#expected.delete(nodeId)) this.#state.emit({ type: "accepted", peer });
@@ -233,6 +244,12 @@ export class Handshaker {
       counters.handshakeIdMismatch++;
       return;
     }
+    const features = agreedFeatures(announced, config.features);
+    if (isInsecure(features, config)) {
+      responder.noise.destroy();
+      counters.handshakeInsecure++;
+      return;
+    }
     // Crossing handshakes: the one of the lower node id goes through.
     if (pending?.nodeId === nodeId && pending.noise !== undefined && config.nodeId < nodeId) {
       responder.noise.destroy();
@@ -245,7 +262,7 @@ export class Handshaker {
       return;
     }
     const route = { from: config.nodeId, to: nodeId };
-    const peer = this.#answer(responder.noise, nodeId, announced & config.features, path, route);
+    const peer = this.#answer(responder.noise, nodeId, features, path, route);
     if (peer === undefined || pending?.nodeId !== nodeId) return;
     this.#finish(pending);
     this.#state.emit({ type: "connected", attempt: pending.attempt, peer });
@@ -297,8 +314,20 @@ export class Handshaker {
       this.#fail(pending, new MeshError("too-many-peers", `there are ${maxPeers} peers already`, maxPeers));
       return true;
     }
-    const features = decodeHandshakePayload(result.payload).features & config.features;
-    const keys = deriveSessionKeys(result.handshakeHash, "initiator");
+    const features = agreedFeatures(decodeHandshakePayload(result.payload).features, config.features);
+    // Message 2 is authenticated: its author holds the peer's key, and trying again would change nothing.
+    if (isInsecure(features, config)) {
+      counters.handshakeInsecure++;
+      this.#fail(pending, new MeshError("insecure-peer", "the peer offers no forward-secret session"));
+      return true;
+    }
+    const keys = sessionKeys(result, features, "initiator");
+    if (!this.#sessions.admitsId(keys.sessionId)) {
+      keys.destroy();
+      counters.handshakeSessionId++;
+      this.#tryAgain(pending);
+      return true;
+    }
     const peer = this.#sessions.installInitiated({
       nodeId: pending.nodeId,
       keys,
@@ -352,8 +381,14 @@ export class Handshaker {
     const ephemeral = noise.initiatorEphemeral;
     const message2 = noise.writeMessage2(ownPayload(config));
     const reply = handshakeDatagram(message2, route);
-    const keys = deriveSessionKeys(noise.result.handshakeHash, "responder");
+    const keys = sessionKeys(noise.result, features, "responder");
     noise.destroy();
+    // Nothing is answered: the repeated message gets another key of ours, and so another session id.
+    if (!this.#sessions.admitsId(keys.sessionId)) {
+      keys.destroy();
+      counters.handshakeSessionId++;
+      return undefined;
+    }
     this.#answered.remember(ephemeral, reply, path.address, nowMs);
     const peer = this.#sessions.installAnswered({
       nodeId,
