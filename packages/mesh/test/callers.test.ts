@@ -1,3 +1,4 @@
+import { aeadProvider } from "@netmesh/crypto";
 import { describe, expect, it } from "vitest";
 import type { CoreOptions } from "../src/core/config.ts";
 import { MeshCore } from "../src/core/mesh-core.ts";
@@ -50,6 +51,30 @@ describe("a core", () => {
     ]) {
       expect(codeOf(() => new MeshCore(optionsOf(change)))).toBeUndefined();
     }
+  });
+
+  it("leaves nothing of what it has opened in the memory of the AEAD", () => {
+    const aead = aeadProvider();
+    const pieces: Uint8Array[] = [];
+    const memory = {
+      allocate(size: number) {
+        const piece = new Uint8Array(size);
+        pieces.push(piece);
+        return piece;
+      },
+      release() {},
+    };
+    const network = createTestNetwork(0);
+    const a = network.add();
+    const b = network.add({ aead: { ...aead, memory } });
+    a.connect(b);
+    const secret = new TextEncoder().encode("nobody else's business");
+    a.call((core) => core.send(b.nodeId, 1n, [secret]));
+    network.advance(100);
+    const holds = () => pieces.some((piece) => Buffer.from(piece.buffer).includes(Buffer.from(secret)));
+    expect(holds()).toBe(true);
+    b.call((core) => core.close());
+    expect(holds()).toBe(false);
   });
 
   it("keeps its own copy of the PSK, and wipes that at the end", () => {
