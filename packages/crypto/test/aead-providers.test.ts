@@ -22,6 +22,7 @@ const providers: [string, AeadProvider][] = aeadProviderNames().map((name) => [n
 if (sodium !== undefined) providers.push(["sodium for every length", sodium]);
 
 const OVERHEAD = 84;
+const isNode = typeof process !== "undefined" && process.versions?.node !== undefined;
 const keyBytes = pattern(32, 3);
 
 /** Memory as the provider likes it. */
@@ -310,6 +311,22 @@ describe("the memory of the WebAssembly provider", () => {
     expect([...words.keys()].filter((i) => words[i] === word && words[i + 1] === word)).toEqual([]);
     // Nor any text that was copied there.
     expect(holds(text)).toBe(false);
+  });
+
+  // Only Node lets a program ask for a collection.
+  test.runIf(isNode)("wipes the keys of those who forget to", async () => {
+    const { setFlagsFromString } = await import("node:v8");
+    const { runInNewContext } = await import("node:vm");
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    const secret = new CaseSource(33).bytes(32);
+    provider.create(secret);
+    expect(holds(secret)).toBe(true);
+    for (let i = 0; i < 100 && holds(secret); i++) {
+      collect();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(holds(secret)).toBe(false);
   });
 
   test("keeps nothing of what lay in front of a packet that was copied there", () => {
