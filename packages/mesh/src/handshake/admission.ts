@@ -164,7 +164,9 @@ export class HandshakeAdmission {
   ): void {
     const { counters, config, nowMs } = this.#state;
     const stampAt = offset + STAMP_OFFSET;
-    if (!this.#limiter.admit(readU32(bytes, stampAt), readU32(bytes, stampAt + 4), from, nowMs)) {
+    const stampLo = readU32(bytes, stampAt);
+    const stampHi = readU32(bytes, stampAt + 4);
+    if (!this.#limiter.admit(stampLo, stampHi, from, sourceId, nowMs)) {
       counters.handshakeChallengeLimited++;
       return;
     }

@@ -5,13 +5,15 @@ const WINDOW_MS = 1_000;
 /** Sources are counted in so many buckets. Far fewer than that are admitted within a window, so few share one. */
 const BUCKETS = 1_024;
 const MAX_COUNT = 0xffff;
-/** A relay's address may use as much as so many nodes. */
-export const NODES_BEHIND_ADDRESS = 4;
+/** An address may use as much as so many nodes, unless told otherwise. */
+const NODES_BEHIND_ADDRESS = 4;
 
-/** Handshake messages that may be worked on, per second. */
+/** Messages per second. */
 export interface HandshakeLimits {
   /** From one node at one address. */
   readonly perSource: number;
+  /** From one address, behind which there may be a relay; default four times as many. */
+  readonly perAddress?: number;
   /** From everybody. */
   readonly total: number;
 }
@@ -36,9 +38,9 @@ export class HandshakeBudget {
   #count = 0;
 
   /** @param seed - 32 secret random bits */
-  constructor({ perSource, total }: HandshakeLimits, seed: number) {
+  constructor({ perSource, perAddress, total }: HandshakeLimits, seed: number) {
     this.#perSource = Math.min(perSource, MAX_COUNT);
-    this.#perAddress = Math.min(perSource * NODES_BEHIND_ADDRESS, MAX_COUNT);
+    this.#perAddress = Math.min(perAddress ?? perSource * NODES_BEHIND_ADDRESS, MAX_COUNT);
     this.#total = total;
     this.#seed = seed;
   }
