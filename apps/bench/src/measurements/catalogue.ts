@@ -1,3 +1,4 @@
+import { floodJobs } from "./flood.ts";
 import { handshakeJobs } from "./handshake.ts";
 import type { Job } from "./measurement.ts";
 import { relayJobs } from "./relay.ts";
@@ -5,7 +6,13 @@ import { roundTripJobs } from "./round-trip.ts";
 import { throughputJobs } from "./throughput.ts";
 
 /** Everything that can be measured, in the order of the report. */
-export const JOBS: readonly Job[] = [...throughputJobs, ...roundTripJobs, ...handshakeJobs, ...relayJobs];
+export const JOBS: readonly Job[] = [
+  ...throughputJobs,
+  ...roundTripJobs,
+  ...handshakeJobs,
+  ...relayJobs,
+  ...floodJobs,
+];
 
 /** The jobs whose id is one of the names, or begins with one and a colon; none given takes all. */
 export function selectJobs(names: readonly string[]): readonly Job[] {

@@ -16,9 +16,13 @@ export type MeasurementName =
   | "handshake-relayed"
   | "handshake-relayed-first"
   | "relay-throughput"
-  | "relay-forwarded";
+  | "relay-forwarded"
+  | "flood-goodput"
+  | "flood-packet"
+  | "flood-rate"
+  | "flood-heap";
 
-export type Unit = "events/s" | "packets/s" | "µs" | "ms";
+export type Unit = "events/s" | "packets/s" | "µs" | "ms" | "ns" | "×" | "MB";
 
 /** A number for each of the processes that take part; null for those that do not, or where it means nothing. */
 export interface PerSide {
