@@ -33,6 +33,27 @@ describe("a budget of handshake messages", () => {
   });
 });
 
+describe("a budget that was used up", () => {
+  const use = (budget: HandshakeBudget, nowMs: number) =>
+    range(1_000).filter((i) => budget.admit(SocketAddress.parse(`10.0.${i >> 8}.${i & 255}:9`), i, nowMs));
+
+  it("by forged messages is a quarter in the next second, and whole again after a calm one", () => {
+    const budget = new HandshakeBudget({ perSource: 3, total: 100 }, 5);
+    for (const _ of use(budget, 0)) budget.countForged();
+    expect(use(budget, 1_000).length).toBe(25);
+    for (let i = 0; i < 25; i++) budget.countForged();
+    expect(use(budget, 2_000).length).toBe(25);
+    expect(budget.admit(X, 0, 3_000)).toBe(true);
+    expect(use(budget, 4_000).length).toBe(100);
+  });
+
+  it("by genuine messages is the same in the next second", () => {
+    const budget = new HandshakeBudget({ perSource: 3, total: 100 }, 5);
+    use(budget, 0);
+    expect(use(budget, 1_000).length).toBe(100);
+  });
+});
+
 describe("the load", () => {
   it("begins beyond half of the budget in a second", () => {
     const load = new LoadGauge(100);

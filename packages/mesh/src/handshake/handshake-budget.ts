@@ -5,6 +5,8 @@ const WINDOW_MS = 1_000;
 /** Sources are counted in so many buckets. Far fewer than that are admitted within a window, so few share one. */
 const BUCKETS = 1_024;
 const MAX_COUNT = 0xffff;
+/** What is left of the total while a flood of forged messages lasts. */
+const SHARE_UNDER_FORGERY = 1 / 4;
 /** An address may use as much as so many nodes, unless told otherwise. */
 const NODES_BEHIND_ADDRESS = 4;
 
@@ -24,6 +26,9 @@ export interface HandshakeLimits {
  * with the node id that the message claims, so that nodes behind one relay do not take each other's share; an address
  * has the share of four, so that one that claims many ids does not get everything.
  *
+ * A second in which the total was used up, mostly by messages that proved to be forged, leaves the next one a quarter
+ * of it: a flood does not cost the same again every second, and real messages would hardly get through beside it anyway.
+ *
  * Memory is fixed: sources are counted in 1024 hashed buckets that are emptied with each window, nothing is evicted.
  */
 export class HandshakeBudget {
@@ -35,13 +40,18 @@ export class HandshakeBudget {
   #sources: Uint16Array | undefined;
   #addresses: Uint16Array | undefined;
   #windowStartMs = Number.NEGATIVE_INFINITY;
+  /** Messages admitted in this window, and how many of them were forged. */
   #count = 0;
+  #forged = 0;
+  /** What this window has. */
+  #limit: number;
 
   /** @param seed - 32 secret random bits */
   constructor({ perSource, perAddress, total }: HandshakeLimits, seed: number) {
     this.#perSource = Math.min(perSource, MAX_COUNT);
     this.#perAddress = Math.min(perAddress ?? perSource * NODES_BEHIND_ADDRESS, MAX_COUNT);
     this.#total = total;
+    this.#limit = total;
     this.#seed = seed;
   }
 
@@ -49,7 +59,7 @@ export class HandshakeBudget {
   admit(address: SocketAddress, sourceId: number, nowMs: number): boolean {
     if (nowMs - this.#windowStartMs >= WINDOW_MS) this.#startWindow(nowMs);
     // The cheapest check first: under a flood it is the only one.
-    if (this.#count >= this.#total) return false;
+    if (this.#count >= this.#limit) return false;
     this.#sources ??= new Uint16Array(BUCKETS);
     this.#addresses ??= new Uint16Array(BUCKETS);
     const source = hashSource(address, sourceId, this.#seed) % BUCKETS;
@@ -65,9 +75,17 @@ export class HandshakeBudget {
     return true;
   }
 
+  /** Tells that an admitted message did not verify. */
+  countForged(): void {
+    this.#forged++;
+  }
+
   #startWindow(nowMs: number): void {
+    const wasFlooded = this.#count >= this.#limit && this.#forged * 2 > this.#count;
+    this.#limit = wasFlooded ? Math.ceil(this.#total * SHARE_UNDER_FORGERY) : this.#total;
     this.#windowStartMs = nowMs;
     this.#count = 0;
+    this.#forged = 0;
     this.#sources?.fill(0);
     this.#addresses?.fill(0);
   }

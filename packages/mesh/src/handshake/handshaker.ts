@@ -229,7 +229,7 @@ export class Handshaker {
       const kind = this.#admission.next;
       const waiting = kind?.first;
       if (kind === undefined || waiting === undefined) return i > 0;
-      const isDone = waiting.isRouted ? this.#onRouted(waiting) : this.#onDirect(waiting, kind);
+      const isDone = waiting.isRouted ? this.#onRouted(waiting, kind) : this.#onDirect(waiting, kind);
       if (isDone) kind.shift();
     }
     return true;
@@ -253,6 +253,7 @@ export class Handshaker {
     const responder = nodeId === undefined ? undefined : this.#readMessage1(message, nodeId);
     if (nodeId === undefined || responder === undefined) {
       if (waiting.tries < this.#expected.length) return false;
+      kind.budget.countForged();
       counters.handshakeBad++;
       return true;
     }
@@ -266,7 +267,7 @@ export class Handshaker {
   }
 
   /** A routed message; always done with it. */
-  #onRouted({ message, from, sourceId, hopCount, stamp }: WaitingHandshake): true {
+  #onRouted({ message, from, sourceId, hopCount, stamp }: WaitingHandshake, kind: HandshakeClass): true {
     const { counters, config } = this.#state;
     const path = { address: from, routed: hopCount > 0 };
     const pending = this.#routedTo(sourceId);
@@ -279,6 +280,7 @@ export class Handshaker {
     }
     const responder = this.#readMessage1(message, BigInt(sourceId));
     if (responder === undefined) {
+      kind.budget.countForged();
       counters.handshakeBad++;
       return true;
     }
