@@ -155,6 +155,7 @@ export class MeshCore {
     const { sendTurns, grantTurns } = this.#state;
     for (const { session, stream } of grantTurns) this.#receiver.flushGrant(session, stream);
     grantTurns.length = 0;
+    if (sendTurns.length === 0) return;
     const turns = sendTurns.splice(0);
     for (const { session, stream } of turns) {
       stream.isScheduled = false;
