@@ -2,17 +2,29 @@ import { fileURLToPath } from "node:url";
 import { playwright } from "@vitest/browser-playwright";
 import { defaultClientConditions } from "vite";
 import { defineConfig } from "vitest/config";
+import { chromium } from "./chromium.ts";
 
 /** The platform-neutral packages, tested in a real browser: `pnpm test:browser`. */
-const neutral = ["wire", "crypto"];
+const neutral = ["wire", "crypto", "pool", "routing", "mesh"];
 
 export default defineConfig({
   root: fileURLToPath(new URL("../..", import.meta.url)),
   resolve: { conditions: ["@netmesh/source", ...defaultClientConditions] },
-  optimizeDeps: { include: ["fast-check"] },
+  // Nothing is bundled on the way: Vite would reload the page, tests and all, when it finds one thing more.
+  optimizeDeps: { noDiscovery: true, include: ["fast-check"] },
+  server: {
+    // Cross-origin isolation, without which a page has no SharedArrayBuffer.
+    headers: {
+      "Cross-Origin-Opener-Policy": "same-origin",
+      "Cross-Origin-Embedder-Policy": "require-corp",
+    },
+  },
   test: {
     name: "browser",
     include: neutral.map((name) => `packages/${name}/test/**/*.test.ts`),
+    testTimeout: 60_000,
+    // After all packages have passed in Node, when run together with them.
+    sequence: { groupOrder: 1 },
     browser: {
       enabled: true,
       headless: true,
@@ -20,7 +32,7 @@ export default defineConfig({
       api: { host: "127.0.0.1", port: 0 },
       provider: playwright({
         launchOptions: {
-          executablePath: process.env["CHROMIUM_PATH"] ?? "/usr/bin/chromium",
+          executablePath: chromium ?? "chromium",
           args: [
             "--no-sandbox",
             "--disable-gpu",

@@ -30,7 +30,11 @@ export interface Measurement extends MeasurementKey {
   readonly peakRssBytes: PerSide;
   readonly eventsPerPacket: number | null;
   /** Value divided by that rival's value in the same run, median of the runs; null without such a rival. */
-  readonly ratios: { readonly dgram: number | null; readonly tls: number | null };
+  readonly ratios: {
+    readonly dgram: number | null;
+    readonly tls: number | null;
+    readonly noble: number | null;
+  };
   /** Why runs failed. */
   readonly errors: readonly string[];
 }
@@ -78,7 +82,7 @@ export function summarise(records: readonly MeasurementRuns[]): Measurement[] {
       cpuMicrosecondsPerEvent: side((observation) => observation.cpuMicrosecondsPerEvent, middle),
       peakRssBytes: side((observation) => observation.peakRssBytes, largest),
       eventsPerPacket: middle(found.map(({ eventsPerPacket }) => eventsPerPacket)),
-      ratios: { dgram: ratioTo("dgram"), tls: ratioTo("tls") },
+      ratios: { dgram: ratioTo("dgram"), tls: ratioTo("tls"), noble: ratioTo("noble") },
       errors: runs.flatMap((run) => ("error" in run ? [run.error] : [])),
     };
   });

@@ -11,6 +11,7 @@ const HEADINGS = [
   "loss",
   "/ dgram",
   "/ tls",
+  "/ noble",
   "events/pkt",
   "CPU µs/event",
   "peak RSS MB",
@@ -50,6 +51,7 @@ function toRow(measurement: Measurement): string[] {
     loss === null ? "" : `${(loss * 100).toFixed(1)} %`,
     times(ratios.dgram),
     times(ratios.tls),
+    times(ratios.noble),
     eventsPerPacket === null ? "" : eventsPerPacket.toFixed(1),
     sides(measurement.cpuMicrosecondsPerEvent, (value) => value.toFixed(1)),
     sides(measurement.peakRssBytes, (value) => (value / 1e6).toFixed(0)),
@@ -64,11 +66,13 @@ export function figure(value: number): string {
 }
 
 function round(value: number): string {
+  if (value === 0) return "0";
   return value >= 99.95 ? value.toFixed(0) : value.toPrecision(3);
 }
 
 function times(ratio: number | null): string {
-  return ratio === null ? "" : `${ratio.toFixed(2)} ×`;
+  if (ratio === null) return "";
+  return ratio < 0.1 && ratio > 0 ? `1/${(1 / ratio).toFixed(1)} ×` : `${ratio.toFixed(2)} ×`;
 }
 
 /** Sender, receiver, and the relay where there is one. */

@@ -69,7 +69,7 @@ describe("a quick run", () => {
         cpuMicrosecondsPerEvent: perSide,
         peakRssBytes: perSide,
         eventsPerPacket: numberOrNull,
-        ratios: { dgram: numberOrNull, tls: numberOrNull },
+        ratios: { dgram: numberOrNull, tls: numberOrNull, noble: null },
         errors: [],
       });
     }
@@ -110,11 +110,11 @@ describe("a quick run", () => {
       "flood-goodput engine-handshakes ×",
       "flood-packet engine-handshakes ns",
       "flood-rate engine-handshakes packets/s",
-      "flood-heap engine-handshakes MB",
+      "flood-heap engine-handshakes B",
       "flood-goodput engine-junk ×",
       "flood-packet engine-junk ns",
       "flood-rate engine-junk packets/s",
-      "flood-heap engine-junk MB",
+      "flood-heap engine-junk B",
       "flood-goodput sockets-handshakes ×",
       "flood-rate sockets-handshakes packets/s",
     ]);

@@ -1,11 +1,21 @@
 /**
- * Noise NKpsk0 handshake, packet sealing, replay window and identities for Net 0.27.
+ * Noise NKpsk0 handshake, packet sealing, replay window, identities and permission tokens for Net 0.27.
  * @packageDocumentation
  */
 
 export * from "./aead/choice.ts";
 export { nobleAead } from "./aead/noble.ts";
-export * from "./aead/provider.ts";
+export {
+  AEAD_BATCH_SIZE,
+  AEAD_KEY_SIZE,
+  AEAD_MAX_AAD_LENGTH,
+  AEAD_MAX_LENGTH,
+  AEAD_NONCE_SIZE,
+  type AeadBatch,
+  type AeadKey,
+  type AeadProvider,
+  type PacketMemory,
+} from "./aead/provider.ts";
 // Bytes and errors
 export { equalBytes } from "./constant-time.ts";
 // Primitives
@@ -17,11 +27,20 @@ export {
   X25519_KEY_SIZE,
   type X25519KeyPair,
 } from "./curve.ts";
-export { CryptoError, type CryptoErrorCode, HandshakeError } from "./errors.ts";
+export {
+  CryptoError,
+  type CryptoErrorCode,
+  EnvelopeError,
+  type EnvelopeErrorCode,
+  HandshakeError,
+  TokenError,
+  type TokenErrorCode,
+} from "./errors.ts";
 export * from "./hex.ts";
 
 // Identities
 export * from "./identity.ts";
+export * from "./identity-envelope.ts";
 export * from "./key-schedule.ts";
 export * from "./keyed-hash.ts";
 // Handshake and session keys
@@ -31,6 +50,7 @@ export * from "./packet-cipher.ts";
 export * from "./random.ts";
 export * from "./redaction.ts";
 export * from "./replay-window.ts";
+export * from "./revocation-floors.ts";
 export {
   defaultSignatures,
   ED25519_PUBLIC_KEY_SIZE,
@@ -41,3 +61,14 @@ export {
   type SignatureScheme,
 } from "./signature.ts";
 export * from "./static-key-pair.ts";
+// Permission tokens
+export * from "./token.ts";
+export * from "./token-cache.ts";
+export {
+  type AuthorizationRequest,
+  MAX_CHAIN_LINKS,
+  MAX_CLOCK_SKEW,
+  RECOMMENDED_CLOCK_SKEW,
+  TokenChain,
+} from "./token-chain.ts";
+export * from "./token-scope.ts";

@@ -1,16 +1,6 @@
-import {
-  AAD_SIZE,
-  copyBytes,
-  HEADER_SIZE,
-  HeaderOffset,
-  PACKET_OVERHEAD,
-  readU32,
-  TAG_SIZE,
-  writeAad,
-  writeU32,
-} from "@netmesh/wire";
+import { copyBytes, PACKET_OVERHEAD, TAG_SIZE, writeU32 } from "@netmesh/wire";
 import { aeadProvider } from "./aead/choice.ts";
-import { AEAD_NONCE_SIZE, type AeadKey, type AeadProvider } from "./aead/provider.ts";
+import { AEAD_NONCE_SIZE, type AeadBatch, type AeadKey, type AeadProvider } from "./aead/provider.ts";
 import { CryptoError } from "./errors.ts";
 import { noncePrefix, sessionIdHex } from "./key-schedule.ts";
 import { type PublicView, REDACTED, Redacted } from "./redaction.ts";
@@ -27,16 +17,17 @@ export class PacketCipher extends Redacted {
   /** Names the session; decides the nonce prefix. */
   readonly sessionId: bigint;
   readonly #key: AeadKey;
-  /** Prefix in bytes 0..4 for good, counter in 4..12 for each packet. */
+  readonly #noncePrefix: number;
+  /** For the forms that take a whole message: prefix in bytes 0..4 for good, counter in 4..12. */
   readonly #nonce: Uint8Array = new Uint8Array(AEAD_NONCE_SIZE);
-  readonly #aad: Uint8Array = new Uint8Array(AAD_SIZE);
 
   /** `key` has 32 bytes and is copied. Throws `invalid-length`. */
   constructor(key: Uint8Array, sessionId: bigint, provider: AeadProvider = aeadProvider()) {
     super();
     this.sessionId = sessionId;
     this.#key = provider.create(key);
-    writeU32(this.#nonce, 0, noncePrefix(sessionId));
+    this.#noncePrefix = noncePrefix(sessionId);
+    writeU32(this.#nonce, 0, this.#noncePrefix);
   }
 
   /**
@@ -52,18 +43,9 @@ export class PacketCipher extends Redacted {
     counterLo: number,
     counterHi: number,
   ): number {
-    const length = PACKET_OVERHEAD + payloadLength;
-    if (offset + length > buffer.length) {
-      throw new CryptoError("invalid-length", `a packet of ${length} bytes does not fit`, length);
-    }
-    this.#setSealCounter(counterLo, counterHi);
-    writeAad(this.#aad, 0, buffer, offset);
-    this.#key.seal(this.#nonce, this.#aad, buffer, offset + HEADER_SIZE, payloadLength);
-    // The nonce is no part of the associated data (spec wire.md §3.2).
-    writeU32(buffer, offset + HeaderOffset.NONCE_PREFIX, readU32(this.#nonce, 0));
-    writeU32(buffer, offset + HeaderOffset.COUNTER, counterLo);
-    writeU32(buffer, offset + HeaderOffset.COUNTER + 4, counterHi);
-    return length;
+    refuseLast(counterLo, counterHi);
+    this.#key.sealPacket(buffer, offset, payloadLength, this.#noncePrefix, counterLo, counterHi);
+    return PACKET_OVERHEAD + payloadLength;
   }
 
   /**
@@ -75,20 +57,30 @@ export class PacketCipher extends Redacted {
    */
   openPacket(buffer: Uint8Array, offset: number, length: number): number {
     if (length < PACKET_OVERHEAD || offset + length > buffer.length) return -1;
-    this.#setCounter(
-      readU32(buffer, offset + HeaderOffset.COUNTER),
-      readU32(buffer, offset + HeaderOffset.COUNTER + 4),
-    );
-    writeAad(this.#aad, 0, buffer, offset);
-    const sealed = length - HEADER_SIZE;
-    return this.#key.open(this.#nonce, this.#aad, buffer, offset + HEADER_SIZE, sealed)
-      ? sealed - TAG_SIZE
-      : -1;
+    const payloadLength = length - PACKET_OVERHEAD;
+    return this.#key.openPacket(buffer, offset, payloadLength, this.#noncePrefix) ? payloadLength : -1;
+  }
+
+  /**
+   * Adds a packet to a batch of this cipher's provider: to be sealed with that counter, or to be opened, in which case the
+   * header's counter counts. Throws `counter-exhausted`, and what {@link AeadBatch.add} throws.
+   */
+  addTo(
+    batch: AeadBatch,
+    buffer: Uint8Array,
+    offset: number,
+    payloadLength: number,
+    counterLo: number,
+    counterHi: number,
+  ): void {
+    refuseLast(counterLo, counterHi);
+    batch.add(this.#key, buffer, offset, payloadLength, this.#noncePrefix, counterLo, counterHi);
   }
 
   /** Ciphertext and tag of `plaintext` in a new array; the input stays as it is. Throws as `sealPacket`. */
   seal(counterLo: number, counterHi: number, aad: Uint8Array, plaintext: Uint8Array): Uint8Array {
-    this.#setSealCounter(counterLo, counterHi);
+    refuseLast(counterLo, counterHi);
+    this.#setCounter(counterLo, counterHi);
     const sealed = new Uint8Array(plaintext.length + TAG_SIZE);
     sealed.set(plaintext);
     this.#key.seal(this.#nonce, aad, sealed, 0, plaintext.length);
@@ -114,16 +106,15 @@ export class PacketCipher extends Redacted {
     return { sessionId: sessionIdHex(this.sessionId), key: REDACTED };
   }
 
-  /** Refuses 2^64 - 1, which no receiver accepts (spec crypto.md §5). */
-  #setSealCounter(lo: number, hi: number): void {
-    if (lo === MAX_U32 && hi === MAX_U32) {
-      throw new CryptoError("counter-exhausted", "the transmit counter is used up");
-    }
-    this.#setCounter(lo, hi);
-  }
-
   #setCounter(lo: number, hi: number): void {
     writeU32(this.#nonce, 4, lo);
     writeU32(this.#nonce, 8, hi);
+  }
+}
+
+/** Refuses 2^64 - 1, which no receiver accepts (spec crypto.md §5). */
+function refuseLast(counterLo: number, counterHi: number): void {
+  if (counterLo === MAX_U32 && counterHi === MAX_U32) {
+    throw new CryptoError("counter-exhausted", "the transmit counter is used up");
   }
 }

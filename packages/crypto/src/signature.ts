@@ -69,6 +69,19 @@ function isStrictPoint(encoded: Uint8Array): boolean {
   return isBelow(y, FIELD_PRIME) && !SMALL_ORDER_Y.some((small) => equalBytes(small, y));
 }
 
+/**
+ * Whether 32 bytes decode to a point of the curve as the reference decodes them: y may exceed the prime, any
+ * order will do. Says nothing about verification, which is stricter.
+ */
+export function isCurvePoint(encoded: Uint8Array): boolean {
+  try {
+    ed25519.Point.fromBytes(encoded, true);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The rules that need no curve arithmetic; shared, so that the implementations cannot differ in them. */
 function isWellFormed(publicKey: Uint8Array, signature: Uint8Array): boolean {
   return (

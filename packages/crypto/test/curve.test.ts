@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { bytesToHex, defaultCurve, platformCurve } from "../src/index.ts";
-import { curves } from "./support/implementations.ts";
+import { curves, hasPlatform, schemes } from "./support/implementations.ts";
 import { hex, pattern } from "./support/vectors.ts";
 
 /** All u-coordinates of small order below 2^255, reduced or not (the list of curve25519's author). */
@@ -17,6 +17,12 @@ const smallOrder = [
 
 test("the platform's curve is the default where there is one", () => {
   expect(defaultCurve.name).toBe(platformCurve === undefined ? "noble" : "platform");
+});
+
+// A browser has no synchronous X25519 and Ed25519 of its own.
+test.skipIf(!hasPlatform)("Node's own curve and signatures take every test that noble's take", () => {
+  expect(curves.map(([name]) => name)).toEqual(["noble", "platform"]);
+  expect(schemes.map(([name]) => name)).toEqual(["noble", "platform"]);
 });
 
 describe.each(curves)("the %s curve", (_, curve) => {

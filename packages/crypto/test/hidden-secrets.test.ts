@@ -1,6 +1,7 @@
 import { afterEach, expect, test, vi } from "vitest";
 import {
   aeadProvider,
+  aeadProviderNames,
   bytesToHex,
   CryptoError,
   deriveSessionKeys,
@@ -58,7 +59,7 @@ test.each<[object, string]>([
   [Identity.publicOnly(pair.publicKey), "seed: none"],
   [keys, keys.sessionId.toString(16)],
   [new PacketCipher(secret, 0xabcdefn), "0000000000abcdef"],
-  [aeadProvider().create(secret), "noble"],
+  ...aeadProviderNames().map((name): [object, string] => [aeadProvider(name).create(secret), name]),
   [initiator, "done"],
   [responder, "done"],
   [result, "payloadLength"],

@@ -126,18 +126,24 @@ describe("a core", () => {
     expect(a.errors).toEqual([]);
   });
 
-  it("copies the events that it is given, also those in Node buffers", () => {
+  /** What arrives of an event that its owner wipes as soon as it is written. */
+  function copyOf(event: Uint8Array): Uint8Array | undefined {
     const { network, a, b } = pair();
     const to = new Receiving(b, a, 7n, RELIABLE);
     const { session, stream } = a.core.openStream(b.nodeId, 7n, RELIABLE);
-    const buffer = Buffer.from("some text");
-    const bytes = new Uint8Array([1, 2, 3]);
-    a.call((core) => core.write(session, stream, [buffer, bytes]));
-    buffer.fill(0);
-    bytes.fill(0);
-    until(network, () => to.events.length === 2);
-    expect(Buffer.from(to.events[0] as Uint8Array).toString()).toBe("some text");
-    expect(to.events[1]).toEqual(new Uint8Array([1, 2, 3]));
+    a.call((core) => core.write(session, stream, [event]));
+    event.fill(0);
+    until(network, () => to.events.length === 1);
+    return to.events[0];
+  }
+
+  it("copies the events that it is given", () => {
+    expect(copyOf(Uint8Array.of(1, 2, 3))).toEqual(Uint8Array.of(1, 2, 3));
+  });
+
+  // Their slice gives views, not copies. No browser has them.
+  it.skipIf(typeof Buffer === "undefined")("copies events in Node buffers too", () => {
+    expect(copyOf(Buffer.from([1, 2, 3]))).toEqual(Uint8Array.of(1, 2, 3));
   });
 
   it("gives events away: later packets do not overwrite them", () => {

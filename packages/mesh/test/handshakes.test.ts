@@ -1,4 +1,4 @@
-import { Identity, staticKeyPairFromIdentity } from "@netmesh/crypto";
+import { bytesToHex, Identity, staticKeyPairFromIdentity } from "@netmesh/crypto";
 import { PacketFlags, ROUTING_HEADER_SIZE, SocketAddress, writeU64 } from "@netmesh/wire";
 import { describe, expect, it } from "vitest";
 import { handshakeDatagram } from "../src/handshake/handshake-datagram.ts";
@@ -154,7 +154,7 @@ describe("connecting", () => {
     b.kill();
     expect(codeOf(() => a.connect(b))).toBe("handshake-timeout");
     expect(network.clock.now()).toBeCloseTo(2_100, 0);
-    const ephemerals = new Set(seen.map((bytes) => Buffer.from(bytes.subarray(86, 118)).toString("hex")));
+    const ephemerals = new Set(seen.map((bytes) => bytesToHex(bytes.subarray(86, 118))));
     expect(ephemerals.size).toBe(2);
     network.advance(60_000);
     expect(seen.length).toBeLessThan(10);

@@ -90,7 +90,7 @@ describe("a node whose transport is behind", () => {
 
 describe("the outbox", () => {
   it("sends what is left in order, without what was only borrowed", () => {
-    const outbox = new Outbox();
+    const outbox = new Outbox(undefined);
     const { localAddress } = new MemoryNetwork(new VirtualClock(), new SeededRandom(1)).bind();
     for (let i = 0; i < 6; i++) {
       if (i % 2 === 0) outbox.pushBorrowed(Uint8Array.of(i), localAddress);

@@ -1,3 +1,4 @@
+import type { PacketMemory } from "@netmesh/crypto";
 import { PoolError } from "./errors.ts";
 import { PACKET_OFFSET, PacketSlot } from "./packet-slot.ts";
 
@@ -5,12 +6,13 @@ import { PACKET_OFFSET, PacketSlot } from "./packet-slot.ts";
 export const DEFAULT_SLOT_SIZE = 8320;
 /** Slots of a ring unless told otherwise: at most 8.1 MiB. */
 export const DEFAULT_SLOT_COUNT = 1024;
-/** Slots that are allocated together, as one ArrayBuffer. */
+/** Slots that are allocated together, as one piece of memory. */
 const CHUNK_SLOTS = 32;
 
 /**
  * A bounded set of equal, recycled packet slots. Memory is allocated on first use, 32 slots at a time, and
- * kept; the slot released last is handed out first, while it is in the cache. Not for use from two threads.
+ * kept until `dispose`; the slot released last is handed out first, while it is in the cache. Not for use from two
+ * threads.
  */
 export class SlotRing {
   /** Bytes of each slot. */
@@ -23,12 +25,21 @@ export class SlotRing {
   readonly #free: PacketSlot[] = [];
   /** 1 for each slot that has an owner. */
   readonly #owned: Uint8Array;
+  readonly #memory: PacketMemory | undefined;
+  /** What has to go back to `#memory`. */
+  readonly #borrowed: Uint8Array<ArrayBuffer>[] = [];
+  #isDisposed = false;
 
   /**
-   * Throws `invalid-size` unless `slotSize` is a multiple of 8 with room behind the headroom, and `capacity`
-   * >= 1.
+   * `memory` is that of the AEAD provider, where it has one: packets in it are sealed where they lie. When it is used up,
+   * slots lie elsewhere. Throws `invalid-size` unless `slotSize` is a multiple of 8 with room behind the headroom, and
+   * `capacity` >= 1.
    */
-  constructor(slotSize: number = DEFAULT_SLOT_SIZE, capacity: number = DEFAULT_SLOT_COUNT) {
+  constructor(
+    slotSize: number = DEFAULT_SLOT_SIZE,
+    capacity: number = DEFAULT_SLOT_COUNT,
+    memory?: PacketMemory,
+  ) {
     if (!Number.isInteger(slotSize) || slotSize % 8 !== 0 || slotSize <= PACKET_OFFSET) {
       throw new PoolError("invalid-size", `no slot has ${slotSize} bytes`, slotSize);
     }
@@ -38,6 +49,7 @@ export class SlotRing {
     this.slotSize = slotSize;
     this.capacity = capacity;
     this.#owned = new Uint8Array(capacity);
+    this.#memory = memory;
   }
 
   /** Slots that have an owner. */
@@ -71,13 +83,27 @@ export class SlotRing {
     this.#free.push(slot);
   }
 
+  /**
+   * Gives all memory back; every slot is void then, also those in use, and `acquire` finds none. Idempotent. Only when
+   * nobody reads a slot any more.
+   */
+  dispose(): void {
+    this.#isDisposed = true;
+    this.#slots.length = 0;
+    this.#free.length = 0;
+    for (const piece of this.#borrowed.splice(0)) this.#memory?.release(piece);
+  }
+
   #grow(): void {
     const first = this.#slots.length;
-    const count = Math.min(CHUNK_SLOTS, this.capacity - first);
+    const count = this.#isDisposed ? 0 : Math.min(CHUNK_SLOTS, this.capacity - first);
     if (count === 0) return;
-    const chunk = new ArrayBuffer(count * this.slotSize);
+    const piece = this.#memory?.allocate(count * this.slotSize);
+    if (piece !== undefined) this.#borrowed.push(piece);
+    const { buffer, byteOffset } = piece ?? new Uint8Array(count * this.slotSize);
     for (let i = 0; i < count; i++) {
-      this.#slots.push(new PacketSlot(new Uint8Array(chunk, i * this.slotSize, this.slotSize), first + i));
+      const bytes = new Uint8Array(buffer, byteOffset + i * this.slotSize, this.slotSize);
+      this.#slots.push(new PacketSlot(bytes, first + i));
     }
     // The last of the chunk first, so that slots are handed out in the order of their memory.
     for (let i = first + count - 1; i >= first; i--) this.#free.push(this.#slots[i] as PacketSlot);

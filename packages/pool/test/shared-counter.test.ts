@@ -1,10 +1,9 @@
-import { once } from "node:events";
-import { Worker } from "node:worker_threads";
 import { PacketCipher, ReplayWindow } from "@netmesh/crypto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { MAX_RESERVED_COUNTERS, SharedCounter } from "../src/index.ts";
 import type { SealingJob } from "./support/sealing-worker.ts";
+import { Thread } from "./support/thread.ts";
 import { counterOf, pattern } from "./support/vectors.ts";
 
 const key = pattern(32, 1);
@@ -17,13 +16,9 @@ function take(counter: SharedCounter): bigint {
 
 async function sealInWorkers(workers: number, job: SealingJob): Promise<Uint8Array[]> {
   const results = Array.from({ length: workers }, async () => {
-    const worker = new Worker(new URL("./support/sealing-worker.ts", import.meta.url), { workerData: job });
-    try {
-      const [packets] = (await once(worker, "message")) as [Uint8Array[]];
-      return packets;
-    } finally {
-      await worker.terminate();
-    }
+    await using thread = new Thread(new URL("./support/sealing-worker.ts", import.meta.url));
+    thread.post(job);
+    return await thread.next<Uint8Array[]>();
   });
   return (await Promise.all(results)).flat();
 }

@@ -79,6 +79,7 @@ const ARGUMENT_CODES: ReadonlySet<string> = new Set([
   "invalid-length",
   "invalid-key",
   "config",
+  "unknown-provider",
 ]);
 
 /** The SDK's error for what a layer below has thrown; everything else comes back as it is. */

@@ -16,7 +16,7 @@ export { InvalidArgumentError, NetError, ShutdownError, StreamError, TransportEr
 export type { OverflowPolicy } from "./event-queue.ts";
 export type { EventFilter, InboundEvent } from "./inbound-event.ts";
 export { Mesh, type MeshEvents, type MeshStats } from "./mesh.ts";
-export type { MeshOptions, PeerContact, StreamOptions } from "./mesh-options.ts";
+export type { AeadName, MeshOptions, PeerContact, StreamOptions } from "./mesh-options.ts";
 // Data
 export { MeshStream, type StreamStats } from "./mesh-stream.ts";
 export { type Path, Peer } from "./peer.ts";

@@ -7,6 +7,9 @@ import type {
 } from "@netmesh/mesh";
 import type { SocketOptions } from "@netmesh/transport-udp";
 
+/** An implementation of ChaCha20-Poly1305. */
+export type AeadName = "wasm" | "noble" | "native";
+
 /** What one has to know of a node to connect to it. */
 export interface PeerContact {
   readonly nodeId: bigint;
@@ -44,6 +47,11 @@ export interface MeshOptions {
   readonly datagramBytes?: number;
   /** Received bytes that may wait for the application per stream; default 4 MiB. */
   readonly receiveBufferBytes?: number;
+  /**
+   * What seals packets: `"wasm"` (WebAssembly with SIMD), `"noble"` (plain TypeScript) or `"native"` (libsodium for large
+   * packets, where the package sodium-native is installed). Default `"wasm"` where it runs, else `"noble"`.
+   */
+  readonly aead?: AeadName;
   /** Settings of the UDP socket. */
   readonly socket?: SocketOptions;
   /** Another way to move datagrams; `bind` and `socket` are then ignored. Closed with the mesh. */

@@ -1,4 +1,10 @@
-import { Identity, platformRandom, StaticKeyPair, staticKeyPairFromIdentity } from "@netmesh/crypto";
+import {
+  aeadProvider,
+  Identity,
+  platformRandom,
+  StaticKeyPair,
+  staticKeyPairFromIdentity,
+} from "@netmesh/crypto";
 import {
   type CoreEvent,
   type Counters,
@@ -14,7 +20,13 @@ import { abortable, type OpOptions, requireBytes, requireId, signalOf, toEvents 
 import { InvalidArgumentError, ShutdownError, StreamError, TransportError, toNetError } from "./errors.ts";
 import { EventQueue, iterate, type OverflowPolicy } from "./event-queue.ts";
 import type { EventFilter, InboundEvent } from "./inbound-event.ts";
-import { coreSettings, type MeshOptions, type PeerContact, type StreamOptions } from "./mesh-options.ts";
+import {
+  type AeadName,
+  coreSettings,
+  type MeshOptions,
+  type PeerContact,
+  type StreamOptions,
+} from "./mesh-options.ts";
 import { MeshStream } from "./mesh-stream.ts";
 import { Peer } from "./peer.ts";
 import { TypedEventTarget } from "./typed-events.ts";
@@ -47,12 +59,14 @@ export interface MeshEvents extends Record<string, object> {
   error: { readonly error: unknown };
 }
 
-/** Figures of a {@link Mesh}; numbers that only grow, but for the first three. */
+/** Figures of a {@link Mesh}; numbers that only grow, but for the first two. */
 export interface MeshStats {
   readonly peers: number;
   readonly streams: number;
   /** Events that nobody wanted: no open stream and no matching `events()`, or a stream that failed before it was opened. */
   readonly unclaimedEvents: number;
+  /** Which implementation seals packets. */
+  readonly aead: AeadName;
   /** Present with the built-in transport. */
   readonly socket: SocketStats | undefined;
   /** Everything sent, received, forwarded, opened, refused and dropped, by reason. */
@@ -116,7 +130,10 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     return mesh;
   }
 
-  /** Binds only: the mesh can connect and accept, and does not answer anybody else until `start`. */
+  /**
+   * Binds only: the mesh can connect and accept, and does not answer anybody else until `start`. Rejects as `open`, with
+   * `unknown-provider` when the `aead` asked for does not run here.
+   */
   static async create(options: MeshOptions): Promise<Mesh> {
     requireBytes(options.psk, 32, "psk");
     if (options.noiseKey !== undefined) requireBytes(options.noiseKey, 32, "noiseKey");
@@ -125,6 +142,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     const psk = copyBytes(options.psk);
     let udp: UdpTransport | undefined;
     try {
+      const aead = aeadProvider(options.aead);
       const identity = options.identity ?? Identity.generate();
       const keys =
         options.noiseKey === undefined
@@ -142,6 +160,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
             clock: monotonicClock,
             random: platformRandom,
             transport,
+            aead,
             ...(typeof acceptPeers === "function"
               ? {
                   acceptPeers: (nodeId: bigint, from: SocketAddress) =>
@@ -379,6 +398,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
       peers: this.#node.core.peerCount,
       streams,
       unclaimedEvents: this.#unclaimedEvents,
+      aead: this.#node.core.aead.name as AeadName,
       socket: this.#udp?.stats(),
       counters: { ...this.#node.counters },
     };

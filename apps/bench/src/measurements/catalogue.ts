@@ -1,6 +1,7 @@
 import { floodJobs } from "./flood.ts";
 import { handshakeJobs } from "./handshake.ts";
 import type { Job } from "./measurement.ts";
+import { packetJobs } from "./packet.ts";
 import { relayJobs } from "./relay.ts";
 import { roundTripJobs } from "./round-trip.ts";
 import { throughputJobs } from "./throughput.ts";
@@ -12,6 +13,7 @@ export const JOBS: readonly Job[] = [
   ...handshakeJobs,
   ...relayJobs,
   ...floodJobs,
+  ...packetJobs,
 ];
 
 /** The jobs whose id is one of the names, or begins with one and a colon; none given takes all. */

@@ -33,7 +33,7 @@ function engine({ label, kinds }: Flood): Job {
       { name: "flood-goodput", unit: "×", ...key },
       { name: "flood-packet", unit: "ns", ...key },
       { name: "flood-rate", unit: "packets/s", ...key },
-      { name: "flood-heap", unit: "MB", ...key },
+      { name: "flood-heap", unit: "B", ...key },
     ],
     run: ({ seconds, warmUpSeconds }) =>
       withWorkers(async (start) => {
@@ -47,7 +47,7 @@ function engine({ label, kinds }: Flood): Job {
           observation(found.floodedPerSecond / found.quietPerSecond),
           observation(found.nanosecondsPerPacket),
           observation(found.forgedPerSecond),
-          observation((found.heapBytesAfter - found.heapBytesBefore) / 1e6),
+          observation(found.heapBytesAfter - found.heapBytesBefore),
         ];
       }),
   };

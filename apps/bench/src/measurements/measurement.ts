@@ -20,9 +20,18 @@ export type MeasurementName =
   | "flood-goodput"
   | "flood-packet"
   | "flood-rate"
-  | "flood-heap";
+  | "flood-heap"
+  | "packet-seal"
+  | "packet-open"
+  | "packet-seal-batch"
+  | "packet-build"
+  | "packet-receive"
+  | "packet-build-allocation"
+  | "packet-build-collections"
+  | "packet-receive-allocation"
+  | "packet-receive-collections";
 
-export type Unit = "events/s" | "packets/s" | "µs" | "ms" | "ns" | "×" | "MB";
+export type Unit = "events/s" | "packets/s" | "ns" | "µs" | "ms" | "B" | "count" | "×";
 
 /** A number for each of the processes that take part; null for those that do not, or where it means nothing. */
 export interface PerSide {

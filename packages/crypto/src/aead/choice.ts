@@ -1,18 +1,47 @@
 import { CryptoError } from "../errors.ts";
+import { NATIVE_FROM_BYTES, sodiumAead, splitAead } from "./native.ts";
 import { nobleAead } from "./noble.ts";
 import type { AeadProvider } from "./provider.ts";
+import { passesSelfTest } from "./self-test.ts";
+import { wasmAead } from "./wasm.ts";
 
-/** What is available here, the preferred implementation first. */
-const available: readonly AeadProvider[] = [nobleAead];
+/**
+ * The implementations by name. `wasm` is WebAssembly with SIMD; `noble` plain TypeScript; `native` libsodium for packets
+ * of 4 KiB and more, and the best other one for the rest.
+ */
+const implementations: Readonly<Record<string, () => AeadProvider | undefined>> = {
+  wasm: wasmAead,
+  noble: () => nobleAead,
+  native() {
+    const sodium = sodiumAead();
+    if (sodium === undefined || !passesSelfTest(sodium)) return undefined;
+    return splitAead(sodium, aeadProvider(), NATIVE_FROM_BYTES);
+  },
+};
 
-/** The names that `aeadProvider` takes in this runtime, the default first. */
-export function aeadProviderNames(): string[] {
-  return available.map((provider) => provider.name);
+/** What was found so far; undefined for what does not run here. */
+const found = new Map<string, AeadProvider | undefined>();
+
+function find(name: string): AeadProvider | undefined {
+  if (!found.has(name)) {
+    const provider = implementations[name]?.();
+    found.set(name, provider !== undefined && passesSelfTest(provider) ? provider : undefined);
+  }
+  return found.get(name);
 }
 
-/** The provider of that name, or the best one here. Throws `unknown-provider`. */
+/** The names that `aeadProvider` takes in this runtime, the default first. Loads each of them. */
+export function aeadProviderNames(): string[] {
+  return Object.keys(implementations).filter((name) => find(name) !== undefined);
+}
+
+/**
+ * The provider of that name: `wasm`, `noble`, or `native` where the package sodium-native is installed. Without a name `wasm`
+ * where it runs, else `noble`. A provider is tested on known answers before it is used for the first time; one that fails
+ * counts as absent. Throws `unknown-provider`.
+ */
 export function aeadProvider(name?: string): AeadProvider {
-  const found = available.find((provider) => name === undefined || provider.name === name);
-  if (found === undefined) throw new CryptoError("unknown-provider", `no AEAD called ${name}`, name);
-  return found;
+  const provider = name === undefined ? (find("wasm") ?? find("noble")) : find(name);
+  if (provider === undefined) throw new CryptoError("unknown-provider", `no AEAD called ${name} here`, name);
+  return provider;
 }

@@ -14,3 +14,6 @@ function offered<T extends { name: string }>(...candidates: (T | undefined)[]): 
 
 export const curves: [string, Curve][] = offered(nobleCurve, platformCurve);
 export const schemes: [string, SignatureScheme][] = offered(nobleSignatures, platformSignatures);
+
+/** Whether `node:crypto` is here: then every test of curves and signatures runs on it as well as on noble. */
+export const hasPlatform: boolean = "process" in globalThis;

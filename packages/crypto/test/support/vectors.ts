@@ -1,9 +1,10 @@
 /** The reference's golden vectors; u64 are decimal strings, bytes are hex. */
 import { hexToBytes } from "../../src/index.ts";
 import golden from "../vectors/crypto.json" with { type: "json" };
+import identityGolden from "../vectors/identity.json" with { type: "json" };
 import published from "../vectors/noise_nkpsk0_published.json" with { type: "json" };
 
-export { golden, published };
+export { golden, identityGolden, published };
 export const hex: (text: string) => Uint8Array = hexToBytes;
 
 const MASK = 0xffff_ffffn;

@@ -1,4 +1,4 @@
-import type { RandomSource, StaticKeyPair } from "@netmesh/crypto";
+import { type AeadProvider, aeadProvider, type RandomSource, type StaticKeyPair } from "@netmesh/crypto";
 import { copyBytes, MAX_PACKET_SIZE, PeerFeature, type SocketAddress } from "@netmesh/wire";
 import type { Clock } from "../clock.ts";
 import { MeshError } from "../errors.ts";
@@ -16,6 +16,8 @@ export interface CoreOptions {
   readonly staticKeyPair: StaticKeyPair;
   readonly clock: Clock;
   readonly random: RandomSource;
+  /** What seals and opens packets; default the best one that runs here. */
+  readonly aead?: AeadProvider;
   /** Pause between heartbeats; default 5000. */
   readonly heartbeatMs?: number;
   /** Silence after which a peer counts as lost; longer than the heartbeat. Default 30 000. */
@@ -96,6 +98,7 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
   return {
     ...options,
     psk: copyBytes(options.psk),
+    aead: options.aead ?? aeadProvider(),
     heartbeatMs,
     sessionTimeoutMs,
     handshakeTimeoutMs: duration("handshakeTimeoutMs", options.handshakeTimeoutMs ?? 5_000, 1),

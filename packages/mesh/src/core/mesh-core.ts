@@ -1,3 +1,4 @@
+import type { AeadProvider } from "@netmesh/crypto";
 import {
   classifyDatagram,
   type DatagramBatch,
@@ -43,6 +44,8 @@ export interface CoreSink {
   event(event: CoreEvent): void;
 }
 
+/** Room for the largest datagram of a session, its routing header included; a larger one is opened where it lies. */
+const INBOX_BYTES = 8_256;
 /** Rounds of one drain, so that a sink that answers every event cannot keep it going for ever. */
 const MAX_ROUNDS = 1_024;
 
@@ -62,6 +65,8 @@ export class MeshCore {
   readonly #header = new NetHeader();
   readonly #routing = new RoutingHeader();
   readonly #frames = new EventFrameReader();
+  /** Where a packet is put to be opened, when the AEAD provider works in a memory of its own. */
+  readonly #inbox: Uint8Array<ArrayBuffer> | undefined;
   #isClosed = false;
 
   /** Throws {@link MeshError} `config` for settings out of range. */
@@ -77,11 +82,17 @@ export class MeshCore {
     this.#sessions = new SessionRegistry(state, writer, this.#sender, this.#receiver);
     this.#handshaker = new Handshaker(state, this.#sessions);
     this.#relay = new Relay(state);
+    this.#inbox = state.config.aead.memory?.allocate(INBOX_BYTES);
   }
 
   /** What happened so far; live numbers. */
   get counters(): Readonly<Counters> {
     return this.#state.counters;
+  }
+
+  /** What seals and opens this node's packets. */
+  get aead(): AeadProvider {
+    return this.#state.config.aead;
   }
 
   /** Known peers with a session. */
@@ -148,6 +159,8 @@ export class MeshCore {
       const batch = events.splice(0);
       for (const event of batch) sink.event(event);
     }
+    // What the transport has not taken by now is lost with the node.
+    if (this.#isClosed) state.outbox.dispose();
     return this.#handshaker.isIdle ? state.alarms.next : state.nowMs;
   }
 
@@ -260,8 +273,17 @@ export class MeshCore {
       counters.badLength++;
       return;
     }
-    const payloadLength = this.#open(session, bytes, offset, length, from, routing);
-    if (payloadLength >= 0) this.#dispatch(session, header, bytes, offset, payloadLength);
+    const packet = this.#takeIn(bytes);
+    const payloadLength = this.#open(session, packet, offset, length, from, routing);
+    if (payloadLength >= 0) this.#dispatch(session, header, packet, offset, payloadLength);
+  }
+
+  /** The datagram where it can be opened in place: copied once, unless it lies there or any memory will do. */
+  #takeIn(bytes: Uint8Array): Uint8Array {
+    const inbox = this.#inbox;
+    if (inbox === undefined || bytes.buffer === inbox.buffer || bytes.length > inbox.length) return bytes;
+    inbox.set(bytes);
+    return inbox;
   }
 
   /** Opens the packet in place and admits its counter; the plain text's length, or -1 after counting the drop. */
@@ -509,7 +531,9 @@ export class MeshCore {
     const error = new MeshError("shutdown", "the node was shut down");
     this.#handshaker.close(error);
     this.#sessions.close(error);
-    this.#state.config.psk.fill(0);
+    const { aead, psk } = this.#state.config;
+    psk.fill(0);
+    if (this.#inbox !== undefined) aead.memory?.release(this.#inbox);
   }
 
   #enter(): void {

@@ -1,3 +1,4 @@
+import type { PacketMemory } from "@netmesh/crypto";
 import { type PacketSlot, SlotRing } from "@netmesh/pool";
 import { DatagramBatch, type SocketAddress } from "@netmesh/wire";
 
@@ -10,13 +11,26 @@ export class Outbox {
   /** What to hand to the transport next. */
   readonly batch: DatagramBatch = new DatagramBatch();
   readonly #slots: (PacketSlot | undefined)[] = [];
-  readonly #ring = new SlotRing(SLOT_BYTES, CAPACITY);
+  readonly #ring: SlotRing;
   /** How many entries are borrowed bytes without a slot of their own. */
   #borrowed = 0;
+
+  /** @param memory - where packets are sealed without a copy */
+  constructor(memory: PacketMemory | undefined) {
+    this.#ring = new SlotRing(SLOT_BYTES, CAPACITY, memory);
+  }
 
   /** A free slot to build a packet in, or undefined while the transport is behind. */
   acquire(): PacketSlot | undefined {
     return this.#ring.acquire();
+  }
+
+  /** Drops everything that waits and gives the memory back; no slot can be acquired any more. */
+  dispose(): void {
+    this.batch.clear();
+    this.#slots.length = 0;
+    this.#borrowed = 0;
+    this.#ring.dispose();
   }
 
   /** Gives a slot back that was not pushed. */

@@ -25,7 +25,7 @@ export interface ScheduledStream {
 export class CoreState {
   readonly config: CoreConfig;
   readonly counters: Counters = new Counters();
-  readonly outbox: Outbox = new Outbox();
+  readonly outbox: Outbox;
   /** Events that the shell has not seen yet. */
   readonly events: CoreEvent[] = [];
   /** Whatever has to be woken up. */
@@ -50,6 +50,7 @@ export class CoreState {
 
   constructor(config: CoreConfig) {
     this.config = config;
+    this.outbox = new Outbox(config.aead.memory);
     this.nowMs = config.clock.now();
     const seed = new Uint8Array(4);
     config.random.fill(seed);
