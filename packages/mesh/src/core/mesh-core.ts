@@ -135,8 +135,9 @@ export class MeshCore {
   }
 
   /**
-   * Hands every output to the sink: datagrams, then events, until there are none. Returns when `wake` is due, in
-   * milliseconds of the clock; `Infinity` for never.
+   * Hands every output to the sink: datagrams, then events, until there are none; then works on a few of the handshake
+   * messages that wait, and hands out what follows from them. Returns when `wake` is due, in milliseconds of the clock;
+   * now while handshake messages still wait, `Infinity` for never.
    */
   drain(sink: CoreSink): number {
     const state = this.#state;
