@@ -106,6 +106,7 @@ function pass(source: u32, target: u32, text: u32, left: i32): void {
   const s3 = r3 + (r3 >> 2);
   let d0: u64, d1: u64, d2: u64, d3: u64;
   for (let round = 0; round < 10; round++) {
+    // Column round (RFC 8439 §2.3), the four quarter rounds side by side.
     x0 = i32x4.add(x0, x4);
     x1 = i32x4.add(x1, x5);
     x2 = i32x4.add(x2, x6);
@@ -138,6 +139,7 @@ function pass(source: u32, target: u32, text: u32, left: i32): void {
     x5 = rotate7(v128.xor(x5, x9));
     x6 = rotate7(v128.xor(x6, x10));
     x7 = rotate7(v128.xor(x7, x11));
+    // The same Poly1305 step as in absorb: locals cannot be passed to a function and come back changed.
     if (left > 0) {
       h0 += load<u32>(text);
       h1 += load<u32>(text, 4);
@@ -162,6 +164,7 @@ function pass(source: u32, target: u32, text: u32, left: i32): void {
       text += 16;
       left--;
     }
+    // Diagonal round.
     x0 = i32x4.add(x0, x5);
     x1 = i32x4.add(x1, x6);
     x2 = i32x4.add(x2, x7);
