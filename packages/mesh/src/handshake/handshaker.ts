@@ -30,7 +30,7 @@ const RETRY_PAUSE_MS = 100;
 /** Direct handshakes that may be waited for at once; each is tried on every message. */
 const MAX_EXPECTED = 64;
 /** Waiting messages that are worked on before data has its turn again; up to three public-key operations each. */
-const MESSAGES_PER_TURN = 4;
+const MESSAGES_PER_TURN = 2;
 
 /** Both roles of the handshake, direct and routed (spec/crypto.md §4). */
 export class Handshaker {
