@@ -1,7 +1,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { Identity, platformRandom, staticKeyPairFromIdentity } from "@netmesh/crypto";
-import { type CoreSink, MeshCore, monotonicClock, type Session, type Stream } from "@netmesh/mesh";
+import { type Clock, type CoreSink, MeshCore, type Session, type Stream } from "@netmesh/mesh";
 import { DatagramBatch, SocketAddress } from "@netmesh/wire";
 import { type ForgedKind, forgeDatagram } from "./forged-datagram.ts";
 
@@ -73,11 +73,32 @@ class Link implements CoreSink {
   }
 }
 
+/**
+ * The clock of the measurement and of the engines: processor time of this process, which is busy throughout. On an idle
+ * machine it goes as the wall's does; on another one, what others take away makes neither the flood denser nor the engines
+ * slower. It stands still between two looks.
+ */
+class BusyClock implements Clock {
+  #nowMs = 0;
+
+  now(): number {
+    return this.#nowMs;
+  }
+
+  /** Looks at the time, and returns it. */
+  look(): number {
+    const { user, system } = process.cpuUsage();
+    this.#nowMs = (user + system) / 1_000;
+    return this.#nowMs;
+  }
+}
+
 /** Two engines with a session, one pumping reliable events to the other as fast as both can. */
 class EnginePair {
   readonly a: MeshCore;
   readonly b: MeshCore;
   readonly victimId: bigint;
+  readonly clock = new BusyClock();
   delivered = 0;
   readonly #toB: Link;
   readonly #toA: Link;
@@ -93,7 +114,8 @@ class EnginePair {
     const psk = new Uint8Array(32).fill(7);
     const [a, b] = [Identity.generate(), Identity.generate()];
     const keys = staticKeyPairFromIdentity(b);
-    const settings = { psk, clock: monotonicClock, random: platformRandom };
+    this.clock.look();
+    const settings = { psk, clock: this.clock, random: platformRandom };
     this.a = new MeshCore({ ...settings, nodeId: a.nodeId, staticKeyPair: staticKeyPairFromIdentity(a) });
     this.b = new MeshCore({ ...settings, nodeId: b.nodeId, staticKeyPair: keys });
     this.victimId = b.nodeId;
@@ -110,7 +132,10 @@ class EnginePair {
     this.a.connect(b.nodeId, keys.publicKey, atB, "routed");
     this.a.drain(this.#toB);
     const until = performance.now() + CONNECT_MS;
-    while (!isConnected && performance.now() < until) this.#exchange();
+    while (!isConnected && performance.now() < until) {
+      this.clock.look();
+      this.#exchange();
+    }
     if (!isConnected) throw new Error("the engines do not connect");
     const opened = this.a.openStream(b.nodeId, 1n, { reliability: "reliable", windowBytes: 1 << 20 });
     this.#session = opened.session;
@@ -174,15 +199,6 @@ class ForgedStock {
   }
 }
 
-/**
- * The clock of the measurement: processor time of this process, which is busy throughout. On an idle machine it goes as the
- * wall's does; on another one, what others take away makes neither the flood denser nor the engines slower.
- */
-function busyMs(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1_000;
-}
-
 /** Pumps events through two engines, half of the time under a flood of that many packets per second. */
 export function floodEngine(
   kinds: readonly ForgedKind[],
@@ -224,21 +240,22 @@ function run(pair: EnginePair, stock: ForgedStock, packetsPerSecond: number, mil
   const flooded: Half = { events: 0, ms: 0 };
   let forged = 0;
   let forgedMs = 0;
-  const end = busyMs() + milliseconds;
-  for (let isFlooded = false; busyMs() < end; isFlooded = !isFlooded) {
-    const start = busyMs();
+  const { clock } = pair;
+  const end = clock.look() + milliseconds;
+  for (let isFlooded = false; clock.look() < end; isFlooded = !isFlooded) {
+    const start = clock.look();
     const before = pair.delivered;
     let fed = 0;
     let now = start;
     while (now - start < SLICE_MS) {
       pair.pump();
-      now = busyMs();
+      now = clock.look();
       if (!isFlooded) continue;
       // Whole batches, so that looking at the clock costs little beside them.
       const due = ((now - start) * packetsPerSecond) / 1_000;
       if (due - fed < BATCH) continue;
       for (; due - fed >= BATCH; fed += BATCH) pair.feed(stock.take());
-      const after = busyMs();
+      const after = clock.look();
       forgedMs += after - now;
       now = after;
     }
