@@ -17,6 +17,7 @@ export async function startRelay(settings: Settings, reporter: Reporter): Promis
     psk: settings.psk,
     identity: Identity.fromSeed(settings.identitySeed),
     relay: "peers",
+    security: settings.security,
     auditRelay: settings.audit,
   });
   for (const path of settings.created) reporter.event("created", { file: path });

@@ -1,6 +1,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import type { SecurityMode } from "@netmesh/sdk";
 import { KeyError, loadOrCreateKey, parseKey } from "./key-file.ts";
 
 /** A wrong option or variable. */
@@ -16,6 +17,8 @@ export interface Settings {
   /** JSON lines instead of a status line. */
   readonly json: boolean;
   readonly audit: boolean;
+  /** Which sessions the relay itself makes with its peers; those between them are their own business. */
+  readonly security: SecurityMode;
   readonly statusMs: number;
   /** Key files that were made just now. */
   readonly created: readonly string[];
@@ -26,13 +29,15 @@ export const USAGE = `netmesh-relay: forwards packets between nodes that it cann
   --bind ADDRESS           address to listen on        NETMESH_BIND           0.0.0.0:7000
   --psk-file FILE          key of the mesh             NETMESH_PSK_FILE       ~/.netmesh/psk
   --identity-file FILE     identity of this node       NETMESH_IDENTITY_FILE  ~/.netmesh/relay-identity
+  --security MODE          prefer, require or interop  NETMESH_SECURITY       prefer
   --status-seconds N       pause between two statuses  NETMESH_STATUS_SECONDS 1
   --json                   JSON lines, also on a terminal
   --audit                  try every own key on every forwarded packet and count what opens
   --help, --version
 
 Keys are 64 hex digits. NETMESH_PSK and NETMESH_IDENTITY give them without a file. Missing files are created with
-random keys, readable by their owner only. Keys are never printed.
+random keys, readable by their owner only. Keys are never printed. With --security require, peers without forward
+secrecy are refused; interop keeps to the keys of Net 0.27.
 `;
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -46,6 +51,7 @@ export function readSettings(
   const values = parse(args);
   if (values.help === true) return "help";
   if (values.version === true) return "version";
+  const security = securityMode(values.security ?? env["NETMESH_SECURITY"] ?? "prefer");
   const folder = join(homedir(), ".netmesh");
   const created: string[] = [];
   const key = (name: string, file: string | undefined, text: string | undefined, fallback: string) => {
@@ -73,9 +79,17 @@ export function readSettings(
     ),
     json: values.json === true || !isTerminal,
     audit: values.audit === true,
+    security,
     statusMs: seconds * 1_000,
     created,
   };
+}
+
+function securityMode(value: string): SecurityMode {
+  if (value !== "prefer" && value !== "require" && value !== "interop") {
+    throw new UsageError("--security must be prefer, require or interop");
+  }
+  return value;
 }
 
 function parse(args: readonly string[]) {
@@ -87,6 +101,7 @@ function parse(args: readonly string[]) {
         "psk-file": { type: "string" },
         "identity-file": { type: "string" },
         "status-seconds": { type: "string" },
+        security: { type: "string" },
         json: { type: "boolean" },
         audit: { type: "boolean" },
         help: { type: "boolean", short: "h" },

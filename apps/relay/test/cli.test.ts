@@ -117,6 +117,28 @@ describe("netmesh-relay", () => {
     expect(relay.output()).not.toContain(psk);
   });
 
+  it("that requires forward secrecy refuses a node that does without, and takes one that does not", async () => {
+    const psk = "5a".repeat(32);
+    const relay = run(["--bind", "127.0.0.1:0", "--security", "require"], {
+      NETMESH_PSK: psk,
+      NETMESH_IDENTITY: "17".repeat(32),
+    });
+    const listening = await relay.line("listening");
+    const contact = {
+      address: String(listening["address"]),
+      nodeId: BigInt(`0x${String(listening["nodeId"])}`),
+      publicKey: hexToBytes(String(listening["publicKey"])),
+    };
+    const settings = { bind: "127.0.0.1:0", psk: hexToBytes(psk), handshakeTimeoutMs: 100 };
+    await using old = await Mesh.open({ ...settings, security: "interop" });
+    await using young = await Mesh.open(settings);
+    await expect(old.connect(contact)).rejects.toMatchObject({ code: "handshake-timeout" });
+    expect((await young.connect(contact)).security).toBe("forward-secret");
+    relay.kill("SIGTERM");
+    expect(await relay.ended).toBe(0);
+    expect((await relay.line("stopped"))["peers"]).toBe(1);
+  });
+
   it("refuses a key file that others can read, without printing the key", async () => {
     const path = join(folder, "psk");
     await writeFile(path, "ab".repeat(32));
@@ -130,6 +152,8 @@ describe("netmesh-relay", () => {
   it.each([
     ["a key that is no key", [], { NETMESH_PSK: "secret-but-wrong" }, 1, "64 hex digits"],
     ["an unknown option", ["--frobnicate"], {}, 2, "frobnicate"],
+    ["a security mode that is none", ["--security", "strong"], {}, 2, "--security"],
+    ["a security mode that is none in a variable", [], { NETMESH_SECURITY: "strong" }, 2, "--security"],
     ["a status interval that is no time", ["--status-seconds", "x"], {}, 2, "--status-seconds"],
     [
       "an address that is none",

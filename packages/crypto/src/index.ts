@@ -36,6 +36,7 @@ export {
   TokenError,
   type TokenErrorCode,
 } from "./errors.ts";
+export * from "./forward-secrecy.ts";
 export * from "./hex.ts";
 
 // Identities

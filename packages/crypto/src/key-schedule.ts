@@ -59,13 +59,15 @@ export class SessionKeys extends Redacted {
   readonly sessionId: bigint;
   readonly #txKey: Uint8Array;
   readonly #rxKey: Uint8Array;
+  readonly #chainSecret: Uint8Array | undefined;
 
-  /** Takes over both 32-byte arrays. */
-  constructor(sessionId: bigint, txKey: Uint8Array, rxKey: Uint8Array) {
+  /** Takes over the 32-byte arrays; the chain secret is there in forward-secret sessions. */
+  constructor(sessionId: bigint, txKey: Uint8Array, rxKey: Uint8Array, chainSecret?: Uint8Array) {
     super();
     this.sessionId = sessionId;
     this.#txKey = txKey;
     this.#rxKey = rxKey;
+    this.#chainSecret = chainSecret;
   }
 
   /** Seals what we send; to be used with one counter only, ever. */
@@ -78,15 +80,22 @@ export class SessionKeys extends Redacted {
     return this.#rxKey;
   }
 
-  /** Wipes both keys. Idempotent. */
+  /** What the keys of the next epoch are derived from; undefined with Net 0.27's schedule. */
+  get chainSecret(): Uint8Array | undefined {
+    return this.#chainSecret;
+  }
+
+  /** Wipes all of them. Idempotent. */
   destroy(): void {
     this.#txKey.fill(0);
     this.#rxKey.fill(0);
+    this.#chainSecret?.fill(0);
   }
 
   /** Shows the session id, never a key. */
   override toJSON(): PublicView {
-    return { sessionId: sessionIdHex(this.sessionId), txKey: REDACTED, rxKey: REDACTED };
+    const shown = { sessionId: sessionIdHex(this.sessionId), txKey: REDACTED, rxKey: REDACTED };
+    return this.#chainSecret === undefined ? shown : { ...shown, chainSecret: REDACTED };
   }
 }
 

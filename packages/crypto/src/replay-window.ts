@@ -68,6 +68,12 @@ export class ReplayWindow {
     return -ahead <= REPLAY_WINDOW_SIZE && !this.#has(lo);
   }
 
+  /** Whether this is the highest counter accepted so far. */
+  isNewest(lo: number, hi: number): boolean {
+    const nextLo = (lo + 1) >>> 0;
+    return nextLo === this.#nextLo && (nextLo === 0 ? hi + 1 : hi) === this.#nextHi;
+  }
+
   /** counter - next; beyond 2^53 rounded, which keeps every comparison with the window size right. */
   #distance(lo: number, hi: number): number {
     return (hi - this.#nextHi) * TWO_32 + (lo - this.#nextLo);

@@ -4,6 +4,7 @@ import {
   aeadProviderNames,
   bytesToHex,
   CryptoError,
+  deriveForwardSecretKeys,
   deriveSessionKeys,
   equalBytes,
   HandshakeError,
@@ -37,6 +38,7 @@ const responder = new NoiseResponder({
 responder.readMessage1(initiator.writeMessage1());
 const result = initiator.readMessage2(responder.writeMessage2());
 const keys = deriveSessionKeys(result.handshakeHash, "initiator");
+const forwardSecret = deriveForwardSecretKeys(result, "initiator");
 
 function printed(object: object): string[] {
   const custom = (object as { [INSPECT]?: () => string })[INSPECT];
@@ -47,7 +49,16 @@ function bigints(_: string, value: unknown): unknown {
   return typeof value === "bigint" ? `${value}` : value;
 }
 
-const secrets = [secret, keys.txKey, keys.rxKey, result.handshakeHash, result.chainingKey];
+const secrets = [
+  secret,
+  keys.txKey,
+  keys.rxKey,
+  result.handshakeHash,
+  result.chainingKey,
+  forwardSecret.txKey,
+  forwardSecret.rxKey,
+  forwardSecret.chainSecret as Uint8Array,
+];
 const spellings = secrets.flatMap((bytes) => [
   bytesToHex(bytes).slice(0, 12),
   `${bytes[0]},${bytes[1]},${bytes[2]}`,
@@ -58,6 +69,7 @@ test.each<[object, string]>([
   [Identity.fromSeed(secret), bytesToHex(Identity.fromSeed(secret).entityId)],
   [Identity.publicOnly(pair.publicKey), "seed: none"],
   [keys, keys.sessionId.toString(16)],
+  [forwardSecret, forwardSecret.sessionId.toString(16)],
   [new PacketCipher(secret, 0xabcdefn), "0000000000abcdef"],
   ...aeadProviderNames().map((name): [object, string] => [aeadProvider(name).create(secret), name]),
   [initiator, "done"],

@@ -131,3 +131,20 @@ test("a loss of 5,000 packets does not stall the session", () => {
   commit(window, 0);
   for (let counter = 5001; counter < 5100; counter++) expect(commit(window, counter)).toBe(true);
 });
+
+test("the newest counter is the highest accepted one, across the carry of its halves", () => {
+  const window = new ReplayWindow();
+  expect(window.isNewest(0, 0)).toBe(false);
+  expect(window.isNewest(0xffff_ffff, 0xffff_ffff)).toBe(false);
+  for (const [lo, hi] of [
+    [5, 0],
+    [0xffff_ffff, 0],
+    [0, 1],
+    [3, 2],
+  ] as const) {
+    window.commit(lo, hi);
+    expect(window.isNewest(lo, hi)).toBe(true);
+    for (const other of [lo - 1, lo + 1]) expect(window.isNewest(other >>> 0, hi)).toBe(false);
+    expect(window.isNewest(lo, hi + 1)).toBe(false);
+  }
+});

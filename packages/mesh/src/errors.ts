@@ -5,6 +5,7 @@ export type MeshErrorCode =
   | "handshake-timeout"
   | "handshake-failed"
   | "handshake-in-flight"
+  | "insecure-peer"
   | "unknown-peer"
   | "no-route"
   | "too-many-peers"
@@ -16,6 +17,7 @@ export type MeshErrorCode =
   | "stream-gap"
   | "peer-lost"
   | "session-replaced"
+  | "counter-exhausted"
   | "too-many-streams"
   | "shutdown";
 

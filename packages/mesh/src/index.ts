@@ -14,7 +14,12 @@ export { type CoreSink, MeshCore } from "./core/mesh-core.ts";
 export type { Alarm } from "./core/state.ts";
 export { MeshError, type MeshErrorCode } from "./errors.ts";
 export type { HandshakeMode } from "./handshake/initiation.ts";
+export type { SecurityMode, SessionSecurity } from "./handshake/security.ts";
 export { MeshNode, type NodeOptions, platformScheduler, type Scheduler } from "./node.ts";
+// Key renewal
+export { PREVIOUS_EPOCH_MS, ReceiveEpoch, ReceiveEpochs } from "./rekey/receive-epochs.ts";
+export type { RekeyLimits } from "./rekey/rekey-limits.ts";
+export { type Answered, RekeyState, type Unanswered } from "./rekey/rekey-state.ts";
 // Peers and sessions
 export { Peer } from "./session/peer.ts";
 export {

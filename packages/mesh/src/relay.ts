@@ -55,8 +55,10 @@ export class Relay {
     const { counters, sessions } = this.#state;
     counters.relayAudited++;
     for (const session of sessions) {
-      const copy = copyBytes(bytes, ROUTING_HEADER_SIZE);
-      if (session.opener.openPacket(copy, 0, copy.length) >= 0) counters.relayOpened++;
+      for (const { cipher } of session.rx) {
+        const copy = copyBytes(bytes, ROUTING_HEADER_SIZE);
+        if (cipher.openPacket(copy, 0, copy.length) >= 0) counters.relayOpened++;
+      }
     }
   }
 }

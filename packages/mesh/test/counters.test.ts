@@ -3,12 +3,15 @@ import {
   SocketAddress as Address,
   copyBytes,
   encodeHandshakePayload,
+  encodeRekey,
   encodeStreamNack,
   encodeStreamReset,
   encodeStreamWindow,
   HEADER_SIZE,
   low32,
+  NETMESH_CONTROL,
   PacketFlags,
+  RekeyKind,
   type SocketAddress,
   writeRoutingHeader,
   writeU64,
@@ -291,6 +294,42 @@ const CAUSES: readonly [string, (s: Scene) => void, Partial<Record<keyof Counter
       s.inject(bytes);
     },
     { replay: 1 },
+  ],
+  [
+    "a packet of keys that nobody has agreed on",
+    (s) => s.inject(changed(s.genuine(), (p) => p.fill(1, 20, 21))),
+    { epochUnknown: 1 },
+  ],
+  [
+    "a heartbeat of keys that nobody has agreed on",
+    (s) => s.inject(changed(heartbeat(s), (p) => p.fill(1, 20, 21))),
+    { epochUnknown: 1 },
+  ],
+  [
+    "a malformed message about keys",
+    (s) => s.inject(s.seal({ subprotocol: NETMESH_CONTROL }, new Uint8Array(36))),
+    { controlMalformed: 1 },
+  ],
+  [
+    "messages about keys that fit nothing, in one packet",
+    (s) => {
+      const request = encodeRekey({ kind: RekeyKind.REQUEST, epoch: 1 });
+      s.inject(s.seal({ subprotocol: NETMESH_CONTROL }, request, request));
+    },
+    { rekeyIgnored: 2 },
+  ],
+  [
+    "a proposal of new keys",
+    (s) => {
+      const publicKey = new Uint8Array(32).fill(9);
+      s.inject(
+        s.seal(
+          { subprotocol: NETMESH_CONTROL },
+          encodeRekey({ kind: RekeyKind.PROPOSE, epoch: 1, publicKey }),
+        ),
+      );
+    },
+    {},
   ],
   [
     "a malformed control event",

@@ -314,7 +314,7 @@ describe("an attacker on the network", () => {
     }
   });
 
-  it("without the PSK cannot make a node do more public-key operations than the pacer allows", () => {
+  it("without the PSK cannot make a node do more public-key operations than its budget allows", () => {
     const network = createTestNetwork(1);
     const [b] = network.nodes as [TestNode];
     const random = new SeededRandom(6);

@@ -1,4 +1,4 @@
-import { SocketAddress } from "@netmesh/wire";
+import { NETMESH_CONTROL, SocketAddress } from "@netmesh/wire";
 import { describe, expect, it } from "vitest";
 import type { Counters } from "../src/core/counters.ts";
 import { createTestNetwork, SeededRandom, type TestNode } from "../src/testing/index.ts";
@@ -36,6 +36,8 @@ const DROPS: readonly (keyof Counters)[] = [
   "handshakeCookieTaken",
   "handshakeCookieBad",
   "handshakeCrossed",
+  "handshakeInsecure",
+  "handshakeSessionId",
   "noSession",
   "heartbeatLength",
   "heartbeatAuth",
@@ -43,6 +45,7 @@ const DROPS: readonly (keyof Counters)[] = [
   "badLength",
   "authFailed",
   "replay",
+  "epochUnknown",
 ];
 
 function mutate(bytes: Uint8Array, random: SeededRandom): Uint8Array {
@@ -151,7 +154,7 @@ describe("a node under fire", () => {
     const random = new SeededRandom(99);
     const session = a.core.peer(b.nodeId)?.session;
     if (session === undefined) throw new Error("no session");
-    const subprotocols = [0, 0, 0, 0x0b00, 0x0b01, 0x0b02, 0x0400, 0x0500, 0x0a00, 0x1234];
+    const subprotocols = [0, 0, 0, 0x0b00, 0x0b01, 0x0b02, 0x0400, 0x0500, 0x0a00, 0x1234, NETMESH_CONTROL];
     for (let i = 0; i < 20_000; i++) {
       const packet = new Uint8Array(1_400);
       const events = Array.from({ length: random.below(4) }, () =>
@@ -159,6 +162,13 @@ describe("a node under fire", () => {
       );
       // Half of the control events name one of a few streams.
       for (const event of events) if (event.length >= 8 && random.chance(0.8)) event.fill(0, 1, 8);
+      const subprotocolId = subprotocols[random.below(subprotocols.length)] as number;
+      if (subprotocolId === NETMESH_CONTROL && random.chance(0.5)) {
+        // Proposals, acceptances and requests, for epochs that may come next.
+        const message = random.bytes(random.chance(0.7) ? 37 : 5);
+        message.set([1 + random.below(3), random.below(3), 0, 0, 0]);
+        events.push(message);
+      }
       const length = session.builder.buildInto(
         packet,
         0,
@@ -168,7 +178,7 @@ describe("a node under fire", () => {
           sequenceLo: random.chance(0.8) ? random.below(300) : random.uint32(),
           sequenceHi: random.chance(0.9) ? 0 : random.uint32(),
           flags: random.below(16),
-          subprotocolId: subprotocols[random.below(subprotocols.length)] as number,
+          subprotocolId,
           channelHash: 0,
           originHashLo: 0,
           originHashHi: 0,
@@ -190,6 +200,8 @@ describe("a node under fire", () => {
     let held = 0;
     for (const stream of other?.streams ?? []) held += stream.heldBytes;
     expect(other?.bufferedBytes).toBe(held);
+    expect([...(other?.rx ?? [])].length).toBeLessThanOrEqual(3);
+    expect(b.core.counters.rekeyIgnored).toBeGreaterThan(100);
   });
 
   it("holds a bounded memory of closed streams", () => {

@@ -37,7 +37,8 @@ class Scenario {
         handshakeTimeoutMs: 500,
         repairBudgetMs: 1_500,
         maxStreams: 16,
-        features: this.random.chance(0.2) ? 0 : 7,
+        rekey: { packets: 30, intervalMs: 2_000 },
+        features: [0, 7, 15, 31, 31][this.random.below(5)] as number,
       },
     });
     this.nodes = [...this.network.nodes];

@@ -8,7 +8,9 @@ export { BuilderGuard } from "./builder-guard.ts";
 // Errors
 export { PoolError, type PoolErrorCode } from "./errors.ts";
 export {
+  epochCounter,
   LocalCounter,
+  MAX_EPOCH_PACKETS,
   MAX_RESERVED_COUNTERS,
   type NonceCounter,
   SharedCounter,

@@ -1,7 +1,6 @@
 import { high32, low32 } from "@netmesh/wire";
 import { PoolError } from "./errors.ts";
 
-const MAX_U32 = 0xffff_ffff;
 /** 2^64 - 1: every receiver refuses it, so it is never handed out (spec crypto.md §5). */
 const LIMIT = 0xffff_ffff_ffff_ffffn;
 
@@ -22,6 +21,20 @@ function exhausted(): PoolError {
   return new PoolError("counter-exhausted", "the transmit counter of this session is used up");
 }
 
+/**
+ * Packets that may be sealed within one key epoch, at most: then the key is used up, whatever became of its renewal.
+ */
+export const MAX_EPOCH_PACKETS: number = 2 ** 31;
+
+/**
+ * The counter of one key of a session that renews them: the high half of its values is the epoch (u32), the low half
+ * counts the packets. Ends after `MAX_EPOCH_PACKETS`.
+ */
+export function epochCounter(epoch: number): LocalCounter {
+  const start = BigInt(epoch) << 32n;
+  return new LocalCounter(start, start + BigInt(MAX_EPOCH_PACKETS));
+}
+
 /** A counter that never leaves its thread. Allocates nothing. */
 export class LocalCounter implements NonceCounter {
   /** Low half of the value taken last. */
@@ -30,18 +43,21 @@ export class LocalCounter implements NonceCounter {
   hi = 0;
   #nextLo: number;
   #nextHi: number;
+  readonly #endLo: number;
+  readonly #endHi: number;
 
-  /** The first value will be `start`. */
-  constructor(start = 0n) {
+  /** The first value will be `start`, the last `end - 1`; by default 0 and 2^64 - 2. `start` must not be above `end`. */
+  constructor(start = 0n, end: bigint = LIMIT) {
+    if (start > end) throw new PoolError("invalid-size", "a counter ends where it starts, or later");
     this.#nextLo = low32(start);
     this.#nextHi = high32(start);
+    this.#endLo = low32(end);
+    this.#endHi = high32(end);
   }
 
-  /**
-   * Takes the next value. Throws `counter-exhausted`, now and ever after, instead of handing out 2^64 - 1.
-   */
+  /** Takes the next value. Throws `counter-exhausted`, now and ever after, instead of handing out the end. */
   next(): void {
-    if (this.#nextLo === MAX_U32 && this.#nextHi === MAX_U32) throw exhausted();
+    if (this.#nextLo === this.#endLo && this.#nextHi === this.#endHi) throw exhausted();
     this.lo = this.#nextLo;
     this.hi = this.#nextHi;
     this.#nextLo = (this.#nextLo + 1) >>> 0;

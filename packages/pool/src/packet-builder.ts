@@ -142,6 +142,11 @@ export class PacketBuilder extends Redacted {
     this.#adopt(new SealingKey(key, sessionId, options));
   }
 
+  /** Seals with this key from now on, and for its session; other builders may share it. */
+  useKey(key: SealingKey): void {
+    this.#adopt(key);
+  }
+
   /** The origin hash of the convenience forms from now on. */
   setOriginHash(originHash: bigint): void {
     this.#fields.originHashLo = low32(originHash);

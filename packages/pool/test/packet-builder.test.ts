@@ -3,8 +3,10 @@ import { decodeEventFrames, decodeHeader, HEADER_SIZE, PacketFlags } from "@netm
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
+  epochCounter,
   HEARTBEAT_SIZE,
   LocalCounter,
+  MAX_EPOCH_PACKETS,
   PacketBuilder,
   packetFields,
   SealingKey,
@@ -169,6 +171,44 @@ test("a new key starts a new counter, or adopts a given one", () => {
   expect(builder.sessionId).toBe(5n);
   builder.setKey(key, SESSION_ID, { counter: new LocalCounter(40n) });
   expect(counterOf(builder.buildHeartbeat())).toBe(40n);
+});
+
+test("a counter with an end hands out what is below it, and refuses for good then", () => {
+  const counter = new LocalCounter(5n, 7n);
+  const builder = make(counter);
+  expect([1, 2].map(() => counterOf(builder.buildHeartbeat()))).toEqual([5n, 6n]);
+  for (let i = 0; i < 3; i++) {
+    expect(() => builder.buildHeartbeat()).toThrow(expect.objectContaining({ code: "counter-exhausted" }));
+  }
+  expect(() => new LocalCounter(8n, 7n)).toThrow(expect.objectContaining({ code: "invalid-size" }));
+});
+
+test("the counter of an epoch has its number in the high half, and ends in the middle of the low one", () => {
+  for (const epoch of [0, 1, 0xffff_ffff]) {
+    const builder = make(epochCounter(epoch));
+    const first = BigInt(epoch) << 32n;
+    expect([1, 2].map(() => counterOf(builder.buildHeartbeat()))).toEqual([first, first + 1n]);
+    const end = first + BigInt(MAX_EPOCH_PACKETS);
+    const last = make(new LocalCounter(end - 1n, end));
+    expect(counterOf(last.buildHeartbeat())).toBe(end - 1n);
+    expect(() => last.buildHeartbeat()).toThrow("used up");
+  }
+});
+
+test("a builder goes over to another sealing key, which others may share, and leaves the old one as it was", () => {
+  const other = pattern(32, 2);
+  const [first, second] = [new SealingKey(key, SESSION_ID), new SealingKey(other, SESSION_ID)];
+  const builder = new PacketBuilder(first);
+  builder.buildHeartbeat();
+  builder.useKey(second);
+  expect(builder.usesKey(second)).toBe(true);
+  const packet = builder.buildHeartbeat();
+  expect(open(packet, other)).toBe(0);
+  expect(counterOf(packet)).toBe(0n);
+  expect(counterOf(new PacketBuilder(second).buildHeartbeat())).toBe(1n);
+  expect(counterOf(new PacketBuilder(first).buildHeartbeat())).toBe(1n);
+  second.retire();
+  expect(() => builder.buildHeartbeat()).toThrow(expect.objectContaining({ code: "stale-generation" }));
 });
 
 test("a handshake packet needs no session", () => {

@@ -30,8 +30,9 @@ export class ShutdownError extends NetError {
 }
 
 /**
- * Reaching a peer failed: `handshake-timeout`, `handshake-failed`, `handshake-in-flight`, `address-in-use`,
- * `address-not-available`, `socket`, `unknown-peer`, `unknown-host`, `no-route`, `too-many-peers`.
+ * Reaching a peer failed: `handshake-timeout`, `handshake-failed`, `handshake-in-flight`, `insecure-peer` (it offers no
+ * forward-secret session), `address-in-use`, `address-not-available`, `socket`, `unknown-peer`, `unknown-host`,
+ * `no-route`, `too-many-peers`.
  */
 export class TransportError extends NetError {
   override readonly name: string = "TransportError";
@@ -40,7 +41,8 @@ export class TransportError extends NetError {
 /**
  * A stream cannot go on: `backpressure`, `not-connected`, `message-too-large`, `too-many-streams`, `repair-timeout` (the
  * peer acknowledges nothing any more), `peer-lost` (nothing is heard of it), `stream-reset` (the peer gave up),
- * `stream-gap` (the peer does not resend), `session-replaced`, `write-after-end`.
+ * `stream-gap` (the peer does not resend), `session-replaced`, `counter-exhausted` (the session's key has sealed all it
+ * may), `write-after-end`.
  */
 export class StreamError extends NetError {
   override readonly name: string = "StreamError";
@@ -71,6 +73,7 @@ const STREAM_CODES: ReadonlySet<string> = new Set([
   "stream-reset",
   "stream-gap",
   "session-replaced",
+  "counter-exhausted",
 ]);
 
 const ARGUMENT_CODES: ReadonlySet<string> = new Set([

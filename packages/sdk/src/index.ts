@@ -6,7 +6,16 @@
 // Keys
 export { bytesToHex, hexToBytes, Identity } from "@netmesh/crypto";
 // From the layers below
-export type { Counters, HandshakeMode, RelayPolicy, Transport, TransportListener } from "@netmesh/mesh";
+export type {
+  Counters,
+  HandshakeMode,
+  RekeyLimits,
+  RelayPolicy,
+  SecurityMode,
+  SessionSecurity,
+  Transport,
+  TransportListener,
+} from "@netmesh/mesh";
 export type { SocketOptions, SocketStats } from "@netmesh/transport-udp";
 // The mesh
 export type { Address } from "./address.ts";

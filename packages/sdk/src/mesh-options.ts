@@ -2,7 +2,9 @@ import type { Identity } from "@netmesh/crypto";
 import type {
   CoreOptions,
   StreamOptions as EngineStreamOptions,
+  RekeyLimits,
   RelayPolicy,
+  SecurityMode,
   Transport,
 } from "@netmesh/mesh";
 import type { SocketOptions } from "@netmesh/transport-udp";
@@ -29,6 +31,17 @@ export interface MeshOptions {
   readonly noiseKey?: Uint8Array;
   /** Which unknown nodes may connect: all that hold the PSK (default), or those that the function admits. */
   readonly acceptPeers?: "any" | ((peer: { readonly nodeId: bigint; readonly address: string }) => boolean);
+  /**
+   * Whether sessions have to be forward secret, so that nobody but the two ends can compute their keys, whatever was
+   * recorded. `"prefer"` (default): with every peer that can, which every netmesh node does unless told otherwise;
+   * `"require"`: other peers are refused; `"interop"`: never, as nodes of Net 0.27.
+   */
+  readonly security?: SecurityMode;
+  /**
+   * When forward-secret sessions get new keys: after so many packets or bytes in one direction, or milliseconds. Default
+   * 2^20 packets, 2^30 bytes, 600 000 ms. Who steals keys from memory reads no packet sealed with earlier ones.
+   */
+  readonly rekey?: Partial<RekeyLimits>;
   /** Whose packets this node forwards; default `"peers"`. */
   readonly relay?: RelayPolicy;
   /** Tries every own key on every forwarded packet and counts which open it (`relayOpened`); default false. */
@@ -66,6 +79,8 @@ export interface StreamOptions extends EngineStreamOptions {
 
 type CoreSettings = Pick<
   CoreOptions,
+  | "security"
+  | "rekey"
   | "relay"
   | "auditRelay"
   | "heartbeatMs"
@@ -80,8 +95,10 @@ type CoreSettings = Pick<
 /** The options that the engine takes as they are, without those that were not given. */
 export function coreSettings(options: MeshOptions): CoreSettings {
   const { relay, heartbeatMs, sessionTimeoutMs, handshakeTimeoutMs, maxStreams, maxPeers } = options;
-  const { auditRelay, datagramBytes, receiveBufferBytes } = options;
+  const { auditRelay, datagramBytes, receiveBufferBytes, security, rekey } = options;
   const given = {
+    security,
+    rekey,
     relay,
     auditRelay,
     heartbeatMs,

@@ -1,4 +1,4 @@
-import type { Peer as EnginePeer, Session as EngineSession, MeshNode } from "@netmesh/mesh";
+import type { Peer as EnginePeer, Session as EngineSession, MeshNode, SessionSecurity } from "@netmesh/mesh";
 import { copyBytes } from "@netmesh/wire";
 
 /** How packets reach a peer: straight to its address, or over a relay. */
@@ -54,6 +54,19 @@ export class Peer {
    */
   get verified(): boolean {
     return false;
+  }
+
+  /**
+   * `"forward-secret"`: nobody but the two ends can compute the session's keys, not from a recording with the mesh's key
+   * either. `"interop"`: whoever holds the mesh's key and has recorded the handshake can, as with every node of Net 0.27.
+   */
+  get security(): SessionSecurity {
+    return this.#session.security;
+  }
+
+  /** How many times the session's keys were renewed; always 0 with `"interop"`. */
+  get rekeys(): number {
+    return this.#session.keyEpoch;
   }
 
   /** Round trip of the handshake in milliseconds, once known. */

@@ -116,3 +116,9 @@ export const Subprotocol = {
   FOLD: 0x1000,
   BLOB_TRANSFER: 0x1100,
 } as const;
+
+/**
+ * Subprotocol id, from the range for third parties (§8), of messages between netmesh nodes that have agreed on them in
+ * the handshake. No node of Net is sent any.
+ */
+export const NETMESH_CONTROL = 0x6e6d;

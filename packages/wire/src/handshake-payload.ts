@@ -19,6 +19,10 @@ export const PeerFeature = {
   SELECTIVE_REPAIR: 2,
   /** Closes streams with the FIN flag. */
   STREAM_FIN: 4,
+  /** Derives session keys from the Diffie-Hellman results; in effect when both sides announce it. */
+  FORWARD_SECRET: 8,
+  /** Renews the keys of a forward-secret session; in effect when both sides announce it. */
+  REKEY: 16,
 } as const;
 
 /** What netmesh puts into the payload of both handshake messages. */

@@ -54,6 +54,20 @@ export {
   type StreamWindow,
 } from "./stream-control.ts";
 
+// Key renewal
+
+export {
+  decodeRekey,
+  encodeRekey,
+  REKEY_PUBLIC_KEY_SIZE,
+  REKEY_REQUEST_SIZE,
+  REKEY_SIZE,
+  type RekeyExchange,
+  RekeyKind,
+  type RekeyMessage,
+  type RekeyRequest,
+} from "./rekey.ts";
+
 // Channels
 
 export {

@@ -166,7 +166,11 @@ describe("control messages", () => {
 describe("handshake payloads", () => {
   test("node id and features survive the round trip", () => {
     const all =
-      wire.PeerFeature.ROUTED_HEARTBEAT | wire.PeerFeature.SELECTIVE_REPAIR | wire.PeerFeature.STREAM_FIN;
+      wire.PeerFeature.ROUTED_HEARTBEAT |
+      wire.PeerFeature.SELECTIVE_REPAIR |
+      wire.PeerFeature.STREAM_FIN |
+      wire.PeerFeature.FORWARD_SECRET |
+      wire.PeerFeature.REKEY;
     fc.assert(
       fc.property(u64, fc.integer({ min: 0, max: 0xffff_ffff }), (nodeId, features) => {
         expect(wire.decodeHandshakePayload(wire.encodeHandshakePayload({ nodeId, features }))).toEqual({
@@ -176,7 +180,7 @@ describe("handshake payloads", () => {
       }),
     );
     expect(hex(wire.encodeHandshakePayload({ nodeId: 1n, features: all }))).toBe(
-      "01000000000000006e6d010407000000",
+      "01000000000000006e6d01041f000000",
     );
   });
 
@@ -381,5 +385,60 @@ describe("manifests and capability ads", () => {
     expect(decoded?.capabilities.tools).toEqual(["é".repeat(127)]);
     expect(() => wire.encodeCapabilityAd(ad(new Array<string>(256).fill("")))).toThrow("255 fit");
     expect(wire.decodeCapabilityAd(unhex(`${"00".repeat(18)}0101ff00`))).toBeUndefined();
+  });
+});
+
+describe("rekey messages", () => {
+  const publicKey = unhex("ab".repeat(32));
+  const { PROPOSE, ACCEPT, REQUEST } = wire.RekeyKind;
+
+  test("are a kind, an epoch and, but for a request, a key", () => {
+    expect(hex(wire.encodeRekey({ kind: PROPOSE, epoch: 1, publicKey }))).toBe(
+      `0101000000${"ab".repeat(32)}`,
+    );
+    expect(hex(wire.encodeRekey({ kind: ACCEPT, epoch: 0x01020304, publicKey }))).toBe(
+      `0204030201${"ab".repeat(32)}`,
+    );
+    expect(hex(wire.encodeRekey({ kind: REQUEST, epoch: 0xffff_ffff }))).toBe("03ffffffff");
+  });
+
+  test("survive the round trip", () => {
+    const epoch = fc.integer({ min: 0, max: 0xffff_ffff });
+    const key = fc.uint8Array({ minLength: 32, maxLength: 32 });
+    fc.assert(
+      fc.property(fc.constantFrom(PROPOSE, ACCEPT), epoch, key, (kind, number, half) => {
+        const message = { kind, epoch: number, publicKey: half };
+        expect(wire.decodeRekey(wire.encodeRekey(message))).toEqual(message);
+        const request = { kind: REQUEST, epoch: number };
+        expect(wire.decodeRekey(wire.encodeRekey(request))).toEqual(request);
+      }),
+    );
+  });
+
+  test("have the length of their kind and no other", () => {
+    for (let kind = 0; kind < 256; kind++) {
+      for (let length = 0; length < 64; length++) {
+        const bytes = new Uint8Array(length);
+        if (length > 0) bytes[0] = kind;
+        const isRight =
+          length > 0 && (kind === REQUEST ? length === 5 : (kind === 1 || kind === 2) && length === 37);
+        expect(wire.decodeRekey(bytes) !== undefined, `${kind}, ${length} bytes`).toBe(isRight);
+      }
+    }
+  });
+
+  test("own their key", () => {
+    const bytes = wire.encodeRekey({ kind: ACCEPT, epoch: 1, publicKey });
+    const message = wire.decodeRekey(bytes);
+    bytes.fill(0);
+    expect(message).toEqual({ kind: ACCEPT, epoch: 1, publicKey });
+  });
+
+  test("a caller's wrong values are refused", () => {
+    expect(() => wire.encodeRekey({ kind: PROPOSE, epoch: 2 ** 32, publicKey })).toThrow("epoch");
+    expect(() => wire.encodeRekey({ kind: PROPOSE, epoch: 1, publicKey: new Uint8Array(31) })).toThrow(
+      "publicKey",
+    );
+    expect(() => wire.encodeRekey({ kind: 4, epoch: 1, publicKey } as never)).toThrow("kind");
   });
 });

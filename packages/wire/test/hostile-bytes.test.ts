@@ -54,6 +54,13 @@ const DECODERS: Record<string, [Decoder, Uint8Array[]]> = {
   decodeStreamWindow: [(bytes) => wire.decodeStreamWindow(bytes), CONTROL],
   decodeStreamNack: [(bytes) => wire.decodeStreamNack(bytes), CONTROL],
   decodeStreamReset: [(bytes) => wire.decodeStreamReset(bytes), CONTROL],
+  decodeRekey: [
+    (bytes) => wire.decodeRekey(bytes),
+    [
+      wire.encodeRekey({ kind: wire.RekeyKind.PROPOSE, epoch: 1, publicKey: new Uint8Array(32) }),
+      wire.encodeRekey({ kind: wire.RekeyKind.REQUEST, epoch: 1 }),
+    ],
+  ],
   decodeHandshakePayload: [
     (bytes) => wire.decodeHandshakePayload(bytes),
     [wire.encodeHandshakePayload({ nodeId: 1n, features: 7 })],

@@ -2,6 +2,8 @@ import { type AeadProvider, aeadProvider, type RandomSource, type StaticKeyPair 
 import { copyBytes, MAX_PACKET_SIZE, PeerFeature, type SocketAddress } from "@netmesh/wire";
 import type { Clock } from "../clock.ts";
 import { MeshError } from "../errors.ts";
+import { agreedFeatures, type SecurityMode } from "../handshake/security.ts";
+import { type RekeyLimits, resolveRekeyLimits } from "../rekey/rekey-limits.ts";
 
 /** Who may use this node as a relay. */
 export type RelayPolicy = "peers" | "anyone" | "off";
@@ -63,12 +65,20 @@ export interface CoreOptions {
    * node of the reference does, towards every peer.
    */
   readonly features?: number;
+  /**
+   * Whether sessions have to be forward secret; default `"prefer"`. `"require"` needs that feature, `"interop"` takes it
+   * out of `features`.
+   */
+  readonly security?: SecurityMode;
+  /** When the keys of forward-secret sessions are renewed, with peers that do so too. */
+  readonly rekey?: Partial<RekeyLimits>;
 }
 
 /** {@link CoreOptions} with every default applied. */
 export type CoreConfig = Required<CoreOptions> & {
   /** Size of the datagrams sent to an address. */
   readonly datagramBytes: (address: SocketAddress) => number;
+  readonly rekey: RekeyLimits;
 };
 
 /** Datagram size that crosses the internet without fragmentation. */
@@ -76,7 +86,11 @@ export const SAFE_DATAGRAM_BYTES = 1_200;
 
 /** What this implementation can do beyond the reference. */
 export const OWN_FEATURES: number =
-  PeerFeature.ROUTED_HEARTBEAT | PeerFeature.SELECTIVE_REPAIR | PeerFeature.STREAM_FIN;
+  PeerFeature.ROUTED_HEARTBEAT |
+  PeerFeature.SELECTIVE_REPAIR |
+  PeerFeature.STREAM_FIN |
+  PeerFeature.FORWARD_SECRET |
+  PeerFeature.REKEY;
 
 const SMALLEST_DATAGRAM_BYTES = 256;
 
@@ -95,6 +109,7 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
   ) {
     throw new MeshError("config", "datagramBytes must be an integer from 256 to 8192", MAX_PACKET_SIZE);
   }
+  const security = securityMode(options.security ?? "prefer");
   return {
     ...options,
     psk: copyBytes(options.psk),
@@ -122,8 +137,27 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
           : (address) => (address.isLoopback ? MAX_PACKET_SIZE : SAFE_DATAGRAM_BYTES),
     acceptPeers: options.acceptPeers ?? (() => true),
     handshakesPerSecond: options.handshakesPerSecond ?? { perSource: 32, total: 256 },
-    features: (options.features ?? OWN_FEATURES) & OWN_FEATURES,
+    security,
+    rekey: resolveRekeyLimits(options.rekey),
+    features: ownFeatures(options.features ?? OWN_FEATURES, security),
   };
+}
+
+/** An unknown mode must not be taken for a weak one. */
+function securityMode(security: SecurityMode): SecurityMode {
+  if (security !== "prefer" && security !== "require" && security !== "interop") {
+    throw new MeshError("config", 'security must be "prefer", "require" or "interop"');
+  }
+  return security;
+}
+
+function ownFeatures(chosen: number, security: SecurityMode): number {
+  const { FORWARD_SECRET, REKEY } = PeerFeature;
+  if (security === "require" && (chosen & FORWARD_SECRET) === 0) {
+    throw new MeshError("config", 'security "require" needs the feature FORWARD_SECRET', FORWARD_SECRET);
+  }
+  const excluded = security === "interop" ? FORWARD_SECRET | REKEY : 0;
+  return agreedFeatures(chosen, OWN_FEATURES & ~excluded);
 }
 
 /** An unknown policy must not be taken for an open one. */

@@ -54,6 +54,10 @@ export class Counters {
   /** Cookies that this node was given, and what was sent as one but is none. */
   handshakeCookieTaken = 0;
   handshakeCookieBad = 0;
+  /** Refused for want of forward secrecy, which this node requires. */
+  handshakeInsecure = 0;
+  /** Would have given a session an id that is in use, or 0. */
+  handshakeSessionId = 0;
   /** Left unanswered because this node's own handshake with that peer goes through. */
   handshakeCrossed = 0;
   handshakesCompleted = 0;
@@ -65,6 +69,8 @@ export class Counters {
   badLength = 0;
   authFailed = 0;
   replay = 0;
+  /** Packets of a key epoch that the session does not hold: of one long past, or forged. */
+  epochUnknown = 0;
   framesShort = 0;
   controlMalformed = 0;
   controlQuarantined = 0;
@@ -86,4 +92,11 @@ export class Counters {
   nacksSent = 0;
   grantsSent = 0;
   addressMigrations = 0;
+
+  /** Times that a session began to seal with a new key. */
+  rekeys = 0;
+  /** Messages about new keys that fit nothing: for a past epoch, with a second key for one, of the wrong side. */
+  rekeyIgnored = 0;
+  /** Put off for coming too fast. */
+  rekeyPaced = 0;
 }

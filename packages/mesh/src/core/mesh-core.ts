@@ -8,6 +8,7 @@ import {
   HEADER_SIZE,
   HeaderVerdict,
   isValidLength,
+  NETMESH_CONTROL,
   NetHeader,
   PacketFlags,
   PeerFeature,
@@ -21,6 +22,7 @@ import {
 import { MeshError } from "../errors.ts";
 import { Handshaker } from "../handshake/handshaker.ts";
 import type { HandshakeMode } from "../handshake/initiation.ts";
+import { Rekeyer } from "../rekey/rekeyer.ts";
 import { Relay } from "../relay.ts";
 import { PacketWriter } from "../session/packet-writer.ts";
 import type { Peer } from "../session/peer.ts";
@@ -61,6 +63,7 @@ export class MeshCore {
   readonly #handshaker: Handshaker;
   readonly #sender: StreamSender;
   readonly #receiver: StreamReceiver;
+  readonly #rekeyer: Rekeyer;
   readonly #relay: Relay;
   readonly #header = new NetHeader();
   readonly #routing = new RoutingHeader();
@@ -79,7 +82,8 @@ export class MeshCore {
     this.#writer = writer;
     this.#sender = new StreamSender(state, writer, fail);
     this.#receiver = new StreamReceiver(state, writer, this.#sender, fail);
-    this.#sessions = new SessionRegistry(state, writer, this.#sender, this.#receiver);
+    this.#rekeyer = new Rekeyer(state, writer);
+    this.#sessions = new SessionRegistry(state, writer, this.#sender, this.#receiver, this.#rekeyer);
     this.#handshaker = new Handshaker(state, this.#sessions);
     this.#relay = new Relay(state);
     this.#inbox = state.config.aead.memory?.allocate(INBOX_BYTES);
@@ -299,20 +303,27 @@ export class MeshCore {
     const { counters } = this.#state;
     const header = this.#header;
     const isHeartbeat = length === HEADER_SIZE + TAG_SIZE && (header.flags & PacketFlags.HEARTBEAT) !== 0;
-    const payloadLength = session.opener.openPacket(bytes, offset, length);
+    const { counterLo, counterHi } = header;
+    const epoch = session.rx.select(counterHi);
+    if (epoch === undefined) {
+      counters.epochUnknown++;
+      return -1;
+    }
+    const payloadLength = epoch.cipher.openPacket(bytes, offset, length);
     if (payloadLength < 0) {
       if (isHeartbeat) counters.heartbeatAuth++;
       else counters.authFailed++;
       return -1;
     }
-    const { counterLo } = header;
-    if (!session.replay.commit(counterLo, header.counterHi)) {
+    if (!epoch.replay.commit(counterLo, counterHi)) {
       if (isHeartbeat) counters.heartbeatReplay++;
       else counters.replay++;
       return -1;
     }
     counters.opened++;
-    this.#sessions.onAuthenticated(session, from, routing !== undefined && routing.hopCount > 0, counterLo);
+    if (session.rekeying !== undefined) this.#rekeyer.onOpened(session, session.rekeying, epoch, length);
+    const isRouted = routing !== undefined && routing.hopCount > 0;
+    this.#sessions.onAuthenticated(session, from, isRouted, counterLo, counterHi);
     return payloadLength;
   }
 
@@ -365,9 +376,19 @@ export class MeshCore {
       case Subprotocol.BLOB_TRANSFER:
         this.#state.counters.handlerMissing++;
         return;
-      default:
-        this.#receiver.onPacket(session, header, bytes, offset, payloadLength);
+      case NETMESH_CONTROL: {
+        const { rekeying } = session;
+        // Without it nothing was agreed on, and the id is like any other that nobody knows.
+        if (rekeying === undefined) break;
+        const frames = this.#frames.wrap(bytes, offset + HEADER_SIZE, payloadLength, header.eventCount);
+        while (frames.next()) {
+          this.#rekeyer.onControl(session, rekeying, bytes.subarray(frames.start, frames.end));
+        }
+        if (frames.short) this.#state.counters.framesShort++;
+        return;
+      }
     }
+    this.#receiver.onPacket(session, header, bytes, offset, payloadLength);
   }
 
   // Calls of the application

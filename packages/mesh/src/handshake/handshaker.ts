@@ -1,5 +1,4 @@
 import {
-  deriveSessionKeys,
   handshakePrologue,
   NOISE_OVERHEAD,
   NoiseInitiator,
@@ -24,6 +23,7 @@ import { type AnsweredHandshake, AnsweredHandshakes } from "./answered.ts";
 import { handshakeDatagram } from "./handshake-datagram.ts";
 import type { HandshakeClass, WaitingHandshake } from "./handshake-queue.ts";
 import { type HandshakeMode, Initiation } from "./initiation.ts";
+import { agreedFeatures, isInsecure, sessionKeys } from "./security.ts";
 
 /** Pause before the second try; grows by as much each time (spec/crypto.md §4). */
 const RETRY_PAUSE_MS = 100;
@@ -157,7 +157,7 @@ export class Handshaker {
   }
 
   #onDeadline(initiation: Initiation): void {
-    const { nowMs, config, alarms } = this.#state;
+    const { nowMs, alarms } = this.#state;
     if (nowMs < initiation.untilMs) {
       if (initiation.isChallenged) this.#writeMessage1(initiation);
       else if (nowMs >= initiation.repeatAtMs) this.#sendMessage1(initiation);
@@ -168,6 +168,12 @@ export class Handshaker {
       this.#begin(initiation);
       return;
     }
+    this.#tryAgain(initiation);
+  }
+
+  /** Ends the running try; the next one follows after a pause, unless it was the last. */
+  #tryAgain(initiation: Initiation): void {
+    const { nowMs, config, alarms } = this.#state;
     initiation.forget();
     if (initiation.tries >= config.handshakeAttempts) {
       this.#fail(initiation, new MeshError("handshake-timeout", "the peer did not answer the handshake"));
@@ -257,7 +263,12 @@ export class Handshaker {
       counters.handshakeBad++;
       return true;
     }
-    const features = decodeHandshakePayload(responder.payload).features & config.features;
+    const features = agreedFeatures(decodeHandshakePayload(responder.payload).features, config.features);
+    if (isInsecure(features, config)) {
+      responder.noise.destroy();
+      counters.handshakeInsecure++;
+      return true;
+    }
     // Not yet: somebody may have repeated a recorded message, whose keys only its author can use.
     const confirmed = (peer: Peer) => {
       if (this.unexpect(nodeId)) this.#state.emit({ type: "accepted", peer });
@@ -290,6 +301,12 @@ export class Handshaker {
       counters.handshakeIdMismatch++;
       return true;
     }
+    const features = agreedFeatures(announced, config.features);
+    if (isInsecure(features, config)) {
+      responder.noise.destroy();
+      counters.handshakeInsecure++;
+      return true;
+    }
     // Crossing handshakes: the one of the lower node id goes through. The peer goes on asking until it has heard so.
     const isCrossing =
       config.nodeId < nodeId && (pending?.nodeId === nodeId || this.#sessions.greetAgain(nodeId));
@@ -311,7 +328,7 @@ export class Handshaker {
       this.#finish(own);
       this.#state.emit({ type: "connected", attempt: own.attempt, peer });
     };
-    this.#answer(responder.noise, nodeId, announced & config.features, path, route, stamp, confirmed);
+    this.#answer(responder.noise, nodeId, features, path, route, stamp, confirmed);
     return true;
   }
 
@@ -369,8 +386,20 @@ export class Handshaker {
       this.#fail(pending, new MeshError("too-many-peers", `there are ${maxPeers} peers already`, maxPeers));
       return true;
     }
-    const features = decodeHandshakePayload(result.payload).features & config.features;
-    const keys = deriveSessionKeys(result.handshakeHash, "initiator");
+    const features = agreedFeatures(decodeHandshakePayload(result.payload).features, config.features);
+    // Message 2 is authenticated: its author holds the peer's key, and trying again would change nothing.
+    if (isInsecure(features, config)) {
+      counters.handshakeInsecure++;
+      this.#fail(pending, new MeshError("insecure-peer", "the peer offers no forward-secret session"));
+      return true;
+    }
+    const keys = sessionKeys(result, features, "initiator");
+    if (!this.#sessions.admitsId(keys.sessionId)) {
+      keys.destroy();
+      counters.handshakeSessionId++;
+      this.#tryAgain(pending);
+      return true;
+    }
     const peer = this.#sessions.installInitiated({
       nodeId: pending.nodeId,
       keys,
@@ -428,8 +457,14 @@ export class Handshaker {
       const to = route === undefined ? 0 : low32(nodeId);
       this.#admission.stampMessage2(reply, headerOffset(reply, message2), route !== undefined, to, stamp);
     }
-    const keys = deriveSessionKeys(noise.result.handshakeHash, "responder");
+    const keys = sessionKeys(noise.result, features, "responder");
     noise.destroy();
+    // Nothing is answered: the repeated message gets another key of ours, and so another session id.
+    if (!this.#sessions.admitsId(keys.sessionId)) {
+      keys.destroy();
+      counters.handshakeSessionId++;
+      return;
+    }
     this.#answered.remember(ephemeral, reply, path.address, nowMs);
     this.#sessions.installAnswered({ nodeId, keys, role: "responder", features, path, onConfirmed });
     counters.handshakesCompleted++;

@@ -1,4 +1,4 @@
-import { PACKET_OFFSET, type PacketFields, type PacketSlot, packetFields } from "@netmesh/pool";
+import { PACKET_OFFSET, type PacketFields, type PacketSlot, PoolError, packetFields } from "@netmesh/pool";
 import {
   CONTROL_STREAM_ID,
   DATA_TTL,
@@ -41,8 +41,8 @@ export class PacketWriter {
   }
 
   /**
-   * Sends events `from` to `to` (exclusive) as one packet. False when the outbox is full: nothing was sealed. A
-   * blocked destination swallows the packet.
+   * Sends events `from` to `to` (exclusive) as one packet. False when the outbox is full or the key used up: nothing
+   * was sealed. A blocked destination swallows the packet.
    */
   send(
     session: Session,
@@ -53,12 +53,17 @@ export class PacketWriter {
   ): boolean {
     const slot = this.#slot();
     if (slot === undefined) return false;
-    slot.length = session.builder.buildInto(slot.bytes, PACKET_OFFSET, fields, events, from, to);
+    try {
+      slot.length = session.builder.buildInto(slot.bytes, PACKET_OFFSET, fields, events, from, to);
+    } catch (error) {
+      this.#giveUp(session, slot, error);
+      return false;
+    }
     this.#push(session, slot);
     return true;
   }
 
-  /** Sends control events of one subprotocol; false when the outbox is full. */
+  /** Sends control events of one subprotocol; false when the outbox is full or the key used up. */
   sendControl(session: Session, subprotocolId: number, events: readonly Uint8Array[]): boolean {
     const fields = this.#control;
     fields.subprotocolId = subprotocolId;
@@ -73,8 +78,22 @@ export class PacketWriter {
   sendHeartbeat(session: Session): void {
     const slot = this.#slot();
     if (slot === undefined) return;
-    slot.length = session.builder.heartbeatInto(slot.bytes, PACKET_OFFSET);
+    try {
+      slot.length = session.builder.heartbeatInto(slot.bytes, PACKET_OFFSET);
+    } catch (error) {
+      this.#giveUp(session, slot, error);
+      return;
+    }
     this.#push(session, slot);
+  }
+
+  /** Nothing was sealed: a key that is used up ends its session, at its next deadline. */
+  #giveUp(session: Session, slot: PacketSlot, error: unknown): void {
+    const { outbox, alarms, nowMs } = this.#state;
+    outbox.release(slot);
+    if (!(error instanceof PoolError && error.code === "counter-exhausted")) throw error;
+    session.isExhausted = true;
+    alarms.hasten(session, nowMs);
   }
 
   #slot(): PacketSlot | undefined {
@@ -84,7 +103,10 @@ export class PacketWriter {
   }
 
   #push(session: Session, slot: PacketSlot): void {
-    const { path, peer } = session;
+    const { path, peer, rekeying } = session;
+    if (rekeying?.countSealed(slot.length) === true) {
+      this.#state.alarms.hasten(session, this.#state.nowMs);
+    }
     slot.start = PACKET_OFFSET;
     if (path.routed) {
       slot.start -= ROUTING_HEADER_SIZE;

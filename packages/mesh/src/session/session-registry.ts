@@ -1,8 +1,10 @@
 import { PacketCipher, type SessionKeys } from "@netmesh/crypto";
-import { SealingKey } from "@netmesh/pool";
+import { epochCounter, LocalCounter, SealingKey } from "@netmesh/pool";
 import { PeerFeature, type SocketAddress } from "@netmesh/wire";
 import type { CoreState } from "../core/state.ts";
 import { MeshError } from "../errors.ts";
+import { RekeyState } from "../rekey/rekey-state.ts";
+import type { Rekeyer } from "../rekey/rekeyer.ts";
 import type { Stream } from "../stream/stream.ts";
 import type { StreamReceiver } from "../stream/stream-receiver.ts";
 import type { StreamSender } from "../stream/stream-sender.ts";
@@ -22,6 +24,7 @@ const HEARTBEAT_JITTER = 0.2;
 /** What a new session is made from. */
 export interface NewSession {
   readonly nodeId: bigint;
+  /** Of an id that `admitsId` takes; wiped. */
   readonly keys: SessionKeys;
   readonly role: SessionRole;
   readonly features: number;
@@ -39,17 +42,33 @@ export class SessionRegistry {
   readonly #writer: PacketWriter;
   readonly #sender: StreamSender;
   readonly #receiver: StreamReceiver;
+  readonly #rekeyer: Rekeyer;
 
-  constructor(state: CoreState, writer: PacketWriter, sender: StreamSender, receiver: StreamReceiver) {
+  constructor(
+    state: CoreState,
+    writer: PacketWriter,
+    sender: StreamSender,
+    receiver: StreamReceiver,
+    rekeyer: Rekeyer,
+  ) {
     this.#state = state;
     this.#writer = writer;
     this.#sender = sender;
     this.#receiver = receiver;
+    this.#rekeyer = rekeyer;
   }
 
   /** Whether a peer of that id exists or may be added. */
   hasRoomFor(nodeId: bigint): boolean {
     return this.#state.peers.hasId(nodeId) || this.#state.peers.size < this.#state.config.maxPeers;
+  }
+
+  /**
+   * Whether a session may have that id: not 0, which stands for none, and not one in use, or whoever can bring about a
+   * second one would end the session of somebody else.
+   */
+  admitsId(sessionId: bigint): boolean {
+    return sessionId !== 0n && !this.#state.sessions.hasId(sessionId);
   }
 
   /** Makes the session of a handshake that this node began, in use at once: message 2 has proven the peer's keys. */
@@ -87,9 +106,8 @@ export class SessionRegistry {
   greetAgain(nodeId: bigint): boolean {
     const { nowMs, config, peers } = this.#state;
     const session = peers.getId(nodeId)?.session;
-    if (session?.role !== "initiator" || session.replay.next !== 0n) return false;
-    if (nowMs - session.createdMs > config.handshakeTimeoutMs || !this.#expectsHeartbeats(session))
-      return false;
+    if (session?.role !== "initiator" || session.isHeard) return false;
+    if (nowMs - session.createdMs > config.handshakeTimeoutMs || !session.takesHeartbeats) return false;
     this.#heartbeat(session);
     return true;
   }
@@ -102,13 +120,19 @@ export class SessionRegistry {
       state.peers.set(peer.idLo, peer.idHi, peer);
     }
     const { keys } = init;
+    const chainSecret = (init.features & PeerFeature.REKEY) === 0 ? undefined : keys.chainSecret;
+    const rekeying =
+      chainSecret === undefined ? undefined : new RekeyState(chainSecret, state.config.rekey, state.nowMs);
+    const counter = rekeying === undefined ? new LocalCounter() : epochCounter(rekeying.epoch);
+    const provider = state.config.aead;
     const session = new Session({
       id: keys.sessionId,
       role: init.role,
       peer,
       features: init.features,
-      opener: new PacketCipher(keys.rxKey, keys.sessionId, state.config.aead),
-      sealingKey: new SealingKey(keys.txKey, keys.sessionId, { provider: state.config.aead }),
+      opener: new PacketCipher(keys.rxKey, keys.sessionId, provider),
+      sealingKey: new SealingKey(keys.txKey, keys.sessionId, { counter, provider }),
+      rekeying,
       hashSeed: state.hashSeed,
       path: init.path,
       roundTripMs: init.roundTripMs,
@@ -116,8 +140,6 @@ export class SessionRegistry {
       onDeadline: (due) => this.#onDeadline(due),
     });
     keys.destroy();
-    const twin = state.sessions.get(session.idLo, session.idHi);
-    if (twin !== undefined) this.#destroy(twin);
     state.sessions.set(session.idLo, session.idHi, session);
     session.nextHeartbeatMs = state.nowMs + this.#heartbeatPause();
     state.alarms.schedule(session, session.nextHeartbeatMs);
@@ -146,10 +168,17 @@ export class SessionRegistry {
     this.#countAddress(session.path.address, 1);
   }
 
-  /** To be called for every packet that was authenticated and fresh. */
-  onAuthenticated(session: Session, from: SocketAddress, routed: boolean, counterLo: number): void {
+  /** To be called for every packet that was authenticated and fresh, with its counter. */
+  onAuthenticated(
+    session: Session,
+    from: SocketAddress,
+    routed: boolean,
+    counterLo: number,
+    counterHi: number,
+  ): void {
     const { nowMs } = this.#state;
     session.lastReceiveMs = nowMs;
+    session.isHeard = true;
     if (!session.isConfirmed) {
       this.#confirm(session);
       session.roundTripMs ??= nowMs - session.createdMs;
@@ -162,14 +191,12 @@ export class SessionRegistry {
     }
     const { path } = session;
     if (path.address.key !== from.key || path.routed !== routed) {
-      this.#voteForPath(session, from, routed, counterLo);
+      if (session.rx.isNewest(counterLo, counterHi)) this.#voteForPath(session, from, routed);
     } else if (session.migrationVotes > 0) session.migrationVotes = 0;
   }
 
   /** Moves the session to where its newest packets come from, after several of them (spec/session.md §14, S14). */
-  #voteForPath(session: Session, from: SocketAddress, routed: boolean, counterLo: number): void {
-    const newest = Number((session.replay.next - 1n) & 0xffff_ffffn);
-    if (newest !== counterLo) return;
+  #voteForPath(session: Session, from: SocketAddress, routed: boolean): void {
     if (session.migrationAddress?.key !== from.key) {
       session.migrationAddress = from;
       session.migrationVotes = 0;
@@ -201,13 +228,8 @@ export class SessionRegistry {
     for (const stream of streams) this.failStream(session, stream, error);
   }
 
-  /** Whether silence of the peer means something: nodes of the reference send no heartbeats through relays. */
-  #expectsHeartbeats(session: Session): boolean {
-    return !session.path.routed || session.has(PeerFeature.ROUTED_HEARTBEAT);
-  }
-
   #heartbeat(session: Session): void {
-    if (this.#expectsHeartbeats(session)) this.#writer.sendHeartbeat(session);
+    if (session.takesHeartbeats) this.#writer.sendHeartbeat(session);
   }
 
   #heartbeatPause(): number {
@@ -224,10 +246,15 @@ export class SessionRegistry {
     // Compared as a time, not as a difference: rounded, that could stay just below its limit for ever.
     let next = session.lastReceiveMs + this.#patienceMs(session);
     if (nowMs >= next) {
-      this.#drop(session);
+      this.#drop(session, new MeshError("peer-lost", "the session has ended"));
       return;
     }
-    if (session.isConfirmed && !session.isSilent && this.#expectsHeartbeats(session)) {
+    if (session.isExhausted) {
+      this.#drop(session, new MeshError("counter-exhausted", "the session's key has sealed all it may"));
+      return;
+    }
+    // Silence means something where heartbeats can be expected.
+    if (session.isConfirmed && !session.isSilent && session.takesHeartbeats) {
       const silentAtMs = session.lastReceiveMs + config.sessionTimeoutMs;
       if (nowMs > silentAtMs) this.#fallSilent(session);
       else next = Math.min(next, silentAtMs + 1);
@@ -249,6 +276,9 @@ export class SessionRegistry {
       if (due === Number.POSITIVE_INFINITY || stream.ended !== undefined) session.timedStreams.delete(stream);
       else next = Math.min(next, due);
     }
+    if (session.rekeying !== undefined) {
+      next = Math.min(next, this.#rekeyer.onDeadline(session, session.rekeying));
+    }
     state.alarms.schedule(session, next);
   }
 
@@ -256,7 +286,7 @@ export class SessionRegistry {
   #patienceMs(session: Session): number {
     const { sessionTimeoutMs, handshakeTimeoutMs, heartbeatMs } = this.#state.config;
     // Through a relay a node of the reference shows its keys no earlier than with its first data.
-    const isExpectedToWait = session.peer.session === session && !this.#expectsHeartbeats(session);
+    const isExpectedToWait = session.peer.session === session && !session.takesHeartbeats;
     return session.isConfirmed || isExpectedToWait
       ? REMOVE_AFTER_TIMEOUTS * sessionTimeoutMs
       : Math.max(UNCONFIRMED_TIMEOUTS * handshakeTimeoutMs, UNCONFIRMED_HEARTBEATS * heartbeatMs);
@@ -287,9 +317,9 @@ export class SessionRegistry {
   }
 
   /** Removes a session, and the peer with its last one. */
-  #drop(session: Session): void {
+  #drop(session: Session, error: MeshError): void {
     const { peer } = session;
-    this.#endStreams(session, new MeshError("peer-lost", "the session has ended"));
+    this.#endStreams(session, error);
     this.#destroy(session);
     if (peer.candidate === session) {
       peer.candidate = undefined;
@@ -311,9 +341,7 @@ export class SessionRegistry {
   #destroy(session: Session): void {
     const state = this.#state;
     state.alarms.remove(session);
-    if (state.sessions.get(session.idLo, session.idHi) === session) {
-      state.sessions.delete(session.idLo, session.idHi);
-    }
+    state.sessions.delete(session.idLo, session.idHi);
     if (session.isConfirmed) this.#countAddress(session.path.address, -1);
     session.destroy();
   }

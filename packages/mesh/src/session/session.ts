@@ -1,7 +1,10 @@
-import { type PacketCipher, ReplayWindow } from "@netmesh/crypto";
+import type { PacketCipher } from "@netmesh/crypto";
 import { PacketBuilder, type SealingKey } from "@netmesh/pool";
-import { high32, low32, type SocketAddress, U64Map } from "@netmesh/wire";
+import { high32, low32, PeerFeature, type SocketAddress, U64Map } from "@netmesh/wire";
 import type { Alarm } from "../core/state.ts";
+import type { SessionSecurity } from "../handshake/security.ts";
+import { ReceiveEpochs } from "../rekey/receive-epochs.ts";
+import type { RekeyState } from "../rekey/rekey-state.ts";
 import type { Stream } from "../stream/stream.ts";
 import type { Peer } from "./peer.ts";
 
@@ -19,22 +22,25 @@ export interface Path {
 /** Authenticated packets from a new source that it takes to move a session there. */
 export const MIGRATION_THRESHOLD = 3;
 
-/** One pair of keys with a peer, and everything that lives and dies with it (spec/session.md §2). */
+/** An agreement on keys with a peer, and everything that lives and dies with it (spec/session.md §2). */
 export class Session implements Alarm {
   readonly id: bigint;
   readonly idLo: number;
   readonly idHi: number;
   readonly role: SessionRole;
   readonly peer: Peer;
-  /** Bits of `PeerFeature` that the other side announced; 0 for a node of the reference. */
+  /** Bits of `PeerFeature` that are in effect: announced by both sides; 0 with a node of the reference. */
   readonly features: number;
-  /** Opens what the peer seals. */
-  readonly opener: PacketCipher;
-  readonly replay: ReplayWindow = new ReplayWindow();
+  /** Opens what the peer seals, once. */
+  readonly rx: ReceiveEpochs;
+  /** Present when both sides renew the keys. */
+  readonly rekeying: RekeyState | undefined;
   /** Seals outgoing packets. */
   readonly builder: PacketBuilder;
   /** The only holder of the transmit key and its counter. */
-  readonly #sealingKey: SealingKey;
+  #sealingKey: SealingKey;
+  /** The counter of the transmit key has come to its end: the session has to. */
+  isExhausted = false;
   /** Round trip of the handshake in milliseconds, where it was measured. */
   roundTripMs: number | undefined;
 
@@ -43,6 +49,8 @@ export class Session implements Alarm {
   isConfirmed = false;
   /** Called when that happens. */
   onConfirmed: ((peer: Peer) => void) | undefined;
+  /** Whether an authenticated packet has arrived; message 2, which confirms what this node has begun, is none. */
+  isHeard = false;
   /** When the last authenticated packet arrived, or the session was made. */
   lastReceiveMs: number;
   createdMs: number;
@@ -77,7 +85,8 @@ export class Session implements Alarm {
     this.role = init.role;
     this.peer = init.peer;
     this.features = init.features;
-    this.opener = init.opener;
+    this.rx = new ReceiveEpochs(init.opener, init.rekeying !== undefined);
+    this.rekeying = init.rekeying;
     this.#sealingKey = init.sealingKey;
     this.builder = new PacketBuilder(init.sealingKey);
     this.streams = new U64Map(init.hashSeed);
@@ -93,14 +102,37 @@ export class Session implements Alarm {
     this.#onDeadline(this);
   }
 
-  /** Whether the other side announced the feature. */
+  /** Whether the feature is in effect: both sides announced it. */
   has(feature: number): boolean {
     return (this.features & feature) !== 0;
   }
 
+  /** Whether the keys depend on Diffie-Hellman results, or only on the PSK and public bytes as with Net 0.27. */
+  get security(): SessionSecurity {
+    return this.has(PeerFeature.FORWARD_SECRET) ? "forward-secret" : "interop";
+  }
+
+  /** How many times the keys were renewed: the epoch of the one that this side seals with. */
+  get keyEpoch(): number {
+    return this.rekeying?.epoch ?? 0;
+  }
+
+  /** Whether the peer takes heartbeats on this path: nodes of the reference do not through relays. */
+  get takesHeartbeats(): boolean {
+    return !this.path.routed || this.has(PeerFeature.ROUTED_HEARTBEAT);
+  }
+
+  /** Seals with another key from now on, and wipes the one before. */
+  useKey(key: SealingKey): void {
+    this.#sealingKey.retire();
+    this.#sealingKey = key;
+    this.builder.useKey(key);
+  }
+
   /** Wipes the keys. Nothing can be sealed or opened any more. */
   destroy(): void {
-    this.opener.destroy();
+    this.rx.destroy();
+    this.rekeying?.destroy();
     this.#sealingKey.retire();
   }
 }
@@ -111,8 +143,12 @@ export interface SessionInit {
   readonly role: SessionRole;
   readonly peer: Peer;
   readonly features: number;
+  /** Opens the packets of the first epoch. */
   readonly opener: PacketCipher;
+  /** Seals those. */
   readonly sealingKey: SealingKey;
+  /** Given when both sides renew the keys. */
+  readonly rekeying: RekeyState | undefined;
   /** Seeds the hash of ids that the peer chooses. */
   readonly hashSeed: number;
   readonly path: Path;

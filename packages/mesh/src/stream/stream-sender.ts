@@ -104,7 +104,7 @@ export class StreamSender {
 
   /** Turns what is queued into packets, as far as window, congestion and outbox allow. */
   flush(session: Session, stream: Stream): void {
-    if (stream.ended !== undefined) return;
+    if (stream.ended !== undefined || session.isExhausted) return;
     if (stream.startsOver && !this.#sendStart(session, stream)) return;
     const limit = this.#writer.payloadLimit(session.path);
     const { queue } = stream;
