@@ -17,6 +17,10 @@ export type MeasurementName =
   | "handshake-relayed-first"
   | "relay-throughput"
   | "relay-forwarded"
+  | "flood-goodput"
+  | "flood-packet"
+  | "flood-rate"
+  | "flood-heap"
   | "packet-seal"
   | "packet-open"
   | "packet-seal-batch"
@@ -27,7 +31,7 @@ export type MeasurementName =
   | "packet-receive-allocation"
   | "packet-receive-collections";
 
-export type Unit = "events/s" | "packets/s" | "ns" | "µs" | "ms" | "B" | "count";
+export type Unit = "events/s" | "packets/s" | "ns" | "µs" | "ms" | "B" | "count" | "×";
 
 /** A number for each of the processes that take part; null for those that do not, or where it means nothing. */
 export interface PerSide {
