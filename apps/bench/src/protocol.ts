@@ -1,3 +1,5 @@
+import type { EngineFlood } from "./flood/engine-flood.ts";
+import type { ForgedKind } from "./flood/forged-datagram.ts";
 import type { Contact, EndSettings } from "./rivals/rival.ts";
 
 /** What a worker does when it is asked, by name; parameters and results travel as JSON. */
@@ -21,6 +23,26 @@ export interface Calls {
   settle: { params: { readonly expected: number; readonly isReliable: boolean }; result: Arrived };
   /** Sends events one by one, each after the answer to the one before. */
   ping: { params: { readonly payloadBytes: number; readonly count: number }; result: RoundTrips };
+  /** Pumps events through two engines in this process, half of the time under a flood. */
+  floodEngine: {
+    params: {
+      readonly kinds: readonly ForgedKind[];
+      readonly packetsPerSecond: number;
+      readonly warmUpMs: number;
+      readonly milliseconds: number;
+    };
+    result: EngineFlood;
+  };
+  /** Sends forged datagrams to a node. */
+  forge: {
+    params: {
+      readonly kinds: readonly ForgedKind[];
+      readonly contact: Contact;
+      readonly packetsPerSecond: number;
+      readonly milliseconds: number;
+    };
+    result: { readonly sent: number };
+  };
   /** What was used since `begin`. */
   usage: { params: null; result: Usage };
 }

@@ -82,6 +82,17 @@ const handlers: Handlers = {
 
   ping: ({ payloadBytes, count }) => ping(connected(), payloadBytes, count),
 
+  // Loaded when asked for: a worker's memory is that of what it runs.
+  async floodEngine({ kinds, packetsPerSecond, warmUpMs, milliseconds }) {
+    const { floodEngine } = await import("./flood/engine-flood.ts");
+    return floodEngine(kinds, packetsPerSecond, warmUpMs, milliseconds);
+  },
+
+  async forge({ kinds, contact, packetsPerSecond, milliseconds }) {
+    const { floodSocket } = await import("./flood/socket-flood.ts");
+    return { sent: await floodSocket(kinds, contact, packetsPerSecond, milliseconds) };
+  },
+
   async usage(): Promise<Usage> {
     const { user, system } = process.cpuUsage(cpuAtBegin);
     const packets = link?.packetsSent();

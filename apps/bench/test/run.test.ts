@@ -116,6 +116,32 @@ describe("a quick run", () => {
     expect(rivals.has("c")).toBe(!output.includes("there is no C compiler"));
   });
 
+  test("floods an engine and a socket, and says how far the attacker came", {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    const path = join(folder, "flood.json");
+    const names = "flood:engine-handshakes,flood:engine-junk,flood:sockets-handshakes";
+    const { code, output } = await bench("--quick", "--only", names, "--json", path);
+    expect(output).not.toContain("failed:");
+    expect(code).toBe(0);
+    const report = JSON.parse(await readFile(path, "utf8")) as Report;
+    expect(report.measurements.map(({ name, rival, unit }) => `${name} ${rival} ${unit}`)).toEqual([
+      "flood-goodput engine-handshakes ×",
+      "flood-packet engine-handshakes ns",
+      "flood-rate engine-handshakes packets/s",
+      "flood-heap engine-handshakes B",
+      "flood-goodput engine-junk ×",
+      "flood-packet engine-junk ns",
+      "flood-rate engine-junk packets/s",
+      "flood-heap engine-junk B",
+      "flood-goodput sockets-handshakes ×",
+      "flood-rate sockets-handshakes packets/s",
+    ]);
+    for (const { name, median } of report.measurements) {
+      if (name !== "flood-heap") expect(median).toBeGreaterThan(0);
+    }
+  });
+
   test("refuses a measurement that does not exist", { timeout: TIMEOUT_MS }, async () => {
     const { code } = await bench("--only", "latency");
     expect(code).toBe(2);

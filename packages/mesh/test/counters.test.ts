@@ -236,9 +236,24 @@ const CAUSES: readonly [string, (s: Scene) => void, Partial<Record<keyof Counter
     (s) => {
       const message = handshake(s, 5n, 5n);
       s.inject(message);
+      s.network.advance(100);
       s.inject(message);
     },
     { handshakesCompleted: 1, handshakeReplay: 1 },
+  ],
+  [
+    "a handshake that comes again at once",
+    (s) => {
+      const message = handshake(s, 5n, 5n);
+      s.inject(message);
+      s.inject(message);
+    },
+    { handshakesCompleted: 1, handshakeRepeatLimited: 1 },
+  ],
+  [
+    "a cookie for a handshake that nobody has begun",
+    (s) => s.inject(handshakeDatagram(new Uint8Array(), { from: 5n, to: s.b.nodeId })),
+    { handshakeCookieBad: 1 },
   ],
   [
     "more handshakes of one source than a second allows",

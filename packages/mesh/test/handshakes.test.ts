@@ -2,7 +2,6 @@ import { bytesToHex, Identity, staticKeyPairFromIdentity } from "@netmesh/crypto
 import { PacketFlags, ROUTING_HEADER_SIZE, SocketAddress, writeU64 } from "@netmesh/wire";
 import { describe, expect, it } from "vitest";
 import { handshakeDatagram } from "../src/handshake/handshake-datagram.ts";
-import { HandshakePacer } from "../src/handshake/pacer.ts";
 import { createTestNetwork, SeededRandom, type TestNetwork, type TestNode } from "../src/testing/index.ts";
 import { codeOf, numbered, pair, RELIABLE, Receiving, range, relayed, Sending, until } from "./traffic.ts";
 
@@ -102,6 +101,21 @@ describe("connecting", () => {
     expect(b.core.counters.datagramsSent).toBe(0);
     expect(b.core.counters.handshakeRefused).toBeGreaterThan(0);
     expect(new Set(asked)).toEqual(new Set([a.nodeId]));
+  });
+
+  it("gets no answer from a node that shuts down when it is asked", () => {
+    const network = createTestNetwork(1);
+    const [a] = network.nodes as [TestNode];
+    const b: TestNode = network.add({
+      acceptPeers: () => {
+        b.core.close();
+        return true;
+      },
+    });
+    expect(codeOf(() => a.connect(b))).toBe("handshake-timeout");
+    expect(b.core.counters.datagramsSent).toBe(0);
+    expect(b.core.peerCount).toBe(0);
+    expect(b.core.counters.handshakeRefused).toBe(1);
   });
 
   it("fails in time with another PSK, and leaves no trace", () => {
@@ -222,14 +236,37 @@ describe("an attacker on the network", () => {
     a.connect(b);
     const answers = record(network, b);
     const session = b.core.peer(a.nodeId)?.session;
-    network.net.inject(sent[0] as Uint8Array, a.transport.localAddress, b.transport.localAddress);
-    network.net.inject(sent[0] as Uint8Array, a.transport.localAddress, b.transport.localAddress);
+    for (const from of ["10.0.0.1:7000", "192.0.2.1:9"]) {
+      network.advance(500);
+      network.net.inject(sent[0] as Uint8Array, SocketAddress.parse(from), b.transport.localAddress);
+    }
     network.advance(1_000);
     expect(answers.length).toBe(2);
     expect(answers[0]).toEqual(answers[1]);
     expect(b.core.counters.handshakeReplay).toBe(2);
     expect(b.core.peer(a.nodeId)?.session).toBe(session);
     expect(b.core.peer(a.nodeId)?.candidate).toBeUndefined();
+    exchange(network, a, b);
+  });
+
+  it("that repeats a first message a thousand times gets ten answers a second, all sent to its author", () => {
+    const network = createTestNetwork(2);
+    const [a, b] = network.nodes as [TestNode, TestNode];
+    const sent = record(network, a);
+    a.connect(b);
+    const targets: string[] = [];
+    network.net.tap = (bytes, from, to) => {
+      if (from.equals(b.transport.localAddress) && isHandshake(bytes)) targets.push(to.key);
+      return true;
+    };
+    for (let i = 0; i < 1_000; i++) {
+      const from = SocketAddress.parse(`198.51.100.${i & 255}:${i + 1}`);
+      network.net.inject(sent[0] as Uint8Array, from, b.transport.localAddress);
+      network.advance(1);
+    }
+    expect(targets.length).toBeGreaterThan(5);
+    expect(targets.length).toBeLessThanOrEqual(10);
+    expect(new Set(targets)).toEqual(new Set([a.transport.localAddress.key]));
     exchange(network, a, b);
   });
 
@@ -292,7 +329,7 @@ describe("an attacker on the network", () => {
     }
   });
 
-  it("without the PSK cannot make a node do more public-key operations than the pacer allows", () => {
+  it("without the PSK cannot make a node do more public-key operations than its budget allows", () => {
     const network = createTestNetwork(1);
     const [b] = network.nodes as [TestNode];
     const random = new SeededRandom(6);
@@ -325,6 +362,49 @@ describe("an attacker on the network", () => {
   });
 });
 
+describe("two nodes that dial each other", () => {
+  it("are not told that they are connected by a recording of the other's first message", () => {
+    const network = createTestNetwork(2);
+    const [low, high] = [...network.nodes].sort((x, y) => (x.nodeId < y.nodeId ? -1 : 1)) as [
+      TestNode,
+      TestNode,
+    ];
+    let recording: Uint8Array | undefined;
+    network.net.tap = (bytes, from) => {
+      if (from.equals(low.transport.localAddress)) recording ??= bytes.slice();
+      return false;
+    };
+    low.call((core) =>
+      core.abandon(core.connect(high.nodeId, high.keys.publicKey, high.transport.localAddress, "routed")),
+    );
+    network.advance(10);
+    low.kill();
+    network.net.tap = undefined;
+    high.call((core) => core.connect(low.nodeId, low.keys.publicKey, low.transport.localAddress, "routed"));
+    network.net.inject(recording as Uint8Array, low.transport.localAddress, high.transport.localAddress);
+    network.advance(20_000);
+    expect(high.core.counters.handshakesCompleted).toBe(1);
+    expect(high.eventsOf("connected")).toEqual([]);
+    expect(high.eventsOf("connect-failed")[0]?.error.code).toBe("handshake-timeout");
+  });
+
+  it("agree on one session whatever is lost, within seconds", () => {
+    for (let seed = 1; seed <= 40; seed++) {
+      const network = createTestNetwork(2, { seed, conditions: { delayMs: 10, jitterMs: 30, loss: 0.3 } });
+      const [a, b] = network.nodes as [TestNode, TestNode];
+      a.call((core) => core.connect(b.nodeId, b.keys.publicKey, b.transport.localAddress, "routed"));
+      b.call((core) => core.connect(a.nodeId, a.keys.publicKey, a.transport.localAddress, "routed"));
+      until(network, () => a.eventsOf("connected").length + b.eventsOf("connected").length === 2);
+      network.net.conditions = { delayMs: 10 };
+      network.advance(6_000);
+      const session = a.core.peer(b.nodeId)?.session;
+      expect(session?.id, network.label).toBe(b.core.peer(a.nodeId)?.session?.id);
+      expect(session?.role, network.label).toBe(a.nodeId < b.nodeId ? "initiator" : "responder");
+      exchange(network, a, b);
+    }
+  });
+});
+
 describe("a restarted peer", () => {
   it("displaces its old session only with an authenticated packet of the new one", () => {
     const { network, a, b } = pair({ conditions: { delayMs: 10 } });
@@ -354,22 +434,6 @@ describe("a restarted peer", () => {
     network.advance(100);
     expect(a.eventsOf("peer-connected").length).toBe(2);
     exchange(network, a, again);
-  });
-});
-
-describe("the pacer", () => {
-  it("admits so many messages per source and window, and other sources beside", () => {
-    const pacer = new HandshakePacer(3, 100);
-    expect(range(13).filter(() => pacer.admit("x", 0)).length).toBe(3);
-    expect(pacer.admit("y", 10)).toBe(true);
-    expect(pacer.admit("x", 999)).toBe(false);
-    expect(pacer.admit("x", 1_000)).toBe(true);
-  });
-
-  it("holds a bounded number of sources", () => {
-    const pacer = new HandshakePacer(3, 100_000);
-    for (let i = 0; i < 10_000; i++) pacer.admit(`source ${i}`, 5);
-    expect(pacer.size).toBe(4_096);
   });
 });
 

@@ -12,7 +12,9 @@
  * | `closed` | the pool was closed |
  * | `double-release` | the slot is free already |
  * | `foreign-slot` | the slot is another ring's |
- * | `invalid-size` | a capacity or size is out of range */
+ * | `invalid-size` | a capacity or size is out of range |
+ * | `all-granted` | every worker of the share (`limit`) has its key |
+ * | `not-pending` | no work is under way at the place (`value`) */
 export type PoolErrorCode =
   | "too-many-events"
   | "message-too-large"
@@ -23,7 +25,9 @@ export type PoolErrorCode =
   | "closed"
   | "double-release"
   | "foreign-slot"
-  | "invalid-size";
+  | "invalid-size"
+  | "all-granted"
+  | "not-pending";
 
 /** The one error class of this package; branch on `code`. Whatever throws it has changed nothing. */
 export class PoolError extends Error {

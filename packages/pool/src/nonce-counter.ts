@@ -1,5 +1,6 @@
 import { high32, low32 } from "@netmesh/wire";
 import { PoolError } from "./errors.ts";
+import { SHARED_GENERATION_SIZE, SharedGeneration } from "./shared-generation.ts";
 
 /** 2^64 - 1: every receiver refuses it, so it is never handed out (spec crypto.md §5). */
 const LIMIT = 0xffff_ffff_ffff_ffffn;
@@ -15,6 +16,8 @@ export interface NonceCounter {
   readonly lo: number;
   /** High half of the value taken last. */
   readonly hi: number;
+  /** Told once the key was wiped; no value is taken afterwards. */
+  release?(): void;
 }
 
 function exhausted(): PoolError {
@@ -65,8 +68,8 @@ export class LocalCounter implements NonceCounter {
   }
 }
 
-/** Bytes of a shared counter: u64 value, i32 generation, 4 unused. */
-const SHARED_SIZE = 16;
+/** Where the generation is, behind the u64 value. */
+const GENERATION_OFFSET = 8;
 /**
  * Values held back at the end: `Atomics.add` wraps silently, and other threads may add between our look and
  * our add.
@@ -91,20 +94,23 @@ export interface SharedCounterOptions {
 }
 
 /**
- * A counter that any number of threads draw from. Hand the memory, the key and the generation to a worker
- * together; each thread makes its own `SharedCounter` on the memory.
+ * A counter that any number of threads draw from; each makes its own `SharedCounter` on the memory. Memory,
+ * key and generation belong together: `SealingShare` hands them to workers.
+ *
+ * A thread that was held up while the others have gone on by more than `MAX_RESERVED_COUNTERS` gives up the
+ * rest of its block: those packets would come too late for the receiver's window.
  */
 export class SharedCounter implements NonceCounter {
   /** What to post to other threads. */
   readonly memory: SharedArrayBuffer;
-  /** The generation this object belongs to. */
-  readonly generation: number;
   /** Low half of the value taken last. */
   lo = 0;
   /** High half of the value taken last. */
   hi = 0;
   readonly #value: BigUint64Array;
-  readonly #generation: Int32Array;
+  /** The low half of the value; every platform of JavaScript is little-endian. */
+  readonly #valueLo: Int32Array;
+  readonly #generation: SharedGeneration;
   readonly #block: number;
   /** Values of the block not taken yet; the next is the one behind `lo`, `hi`. */
   #left = 0;
@@ -117,16 +123,26 @@ export class SharedCounter implements NonceCounter {
     }
     this.memory = memory;
     this.#value = new BigUint64Array(memory, 0, 1);
-    this.#generation = new Int32Array(memory, 8, 1);
+    this.#valueLo = new Int32Array(memory, 0, 1);
+    this.#generation = new SharedGeneration(memory, GENERATION_OFFSET, options.generation);
     this.#block = block;
-    this.generation = options.generation ?? Atomics.load(this.#generation, 0);
   }
 
   /** Memory for a counter whose first value is `start`, generation 0. */
   static allocate(start = 0n): SharedArrayBuffer {
-    const memory = new SharedArrayBuffer(SHARED_SIZE);
+    const memory = new SharedArrayBuffer(GENERATION_OFFSET + SHARED_GENERATION_SIZE);
     new BigUint64Array(memory, 0, 1)[0] = start;
     return memory;
+  }
+
+  /** The generation this object belongs to. */
+  get generation(): number {
+    return this.#generation.generation;
+  }
+
+  /** Threads that hold the key, as far as they have said so by `hold`. */
+  get holders(): number {
+    return this.#generation.holders;
   }
 
   /**
@@ -134,10 +150,8 @@ export class SharedCounter implements NonceCounter {
    * 2^32 of the end of the counter space.
    */
   next(): void {
-    if (Atomics.load(this.#generation, 0) !== this.generation) {
-      throw new PoolError("stale-generation", "the key of this counter was replaced");
-    }
-    if (this.#left > 0) {
+    this.#generation.assertCurrent();
+    if (this.#left > 0 && this.#isBlockRecent()) {
       this.#left--;
       this.lo = (this.lo + 1) >>> 0;
       if (this.lo === 0) this.hi++;
@@ -150,8 +164,26 @@ export class SharedCounter implements NonceCounter {
     this.#left = this.#block - 1;
   }
 
-  /** Ends this generation for all threads: their next draw throws. Call it when the key is replaced. */
+  /** Counts this thread among `holders`, until `release`. Throws `stale-generation`. */
+  hold(): void {
+    this.#generation.join();
+  }
+
+  /** This thread has wiped the key. Idempotent. */
+  release(): void {
+    this.#generation.leave();
+  }
+
+  /**
+   * Ends this generation for all threads: their next draw throws. Call it when the key is replaced.
+   * Idempotent.
+   */
   retire(): void {
-    Atomics.add(this.#generation, 0, 1);
+    this.#generation.retire();
+  }
+
+  /** Whether the others are not far ahead. The low halves tell; were one read torn, it would cost a block. */
+  #isBlockRecent(): boolean {
+    return (Atomics.load(this.#valueLo, 0) - this.lo - 1) >>> 0 <= MAX_RESERVED_COUNTERS;
   }
 }

@@ -27,7 +27,11 @@ export class SealingKey extends Redacted {
   readonly #cipher: PacketCipher;
   readonly #counter: NonceCounter;
   #isRetired = false;
-  /** Whether the counter's present value has not been sealed with yet. */
+  /** The value that `advance` took, low half: the counter may have gone on for another key since. */
+  #counterLo = 0;
+  /** High half. */
+  #counterHi = 0;
+  /** Whether that value has not been sealed with yet. */
   #isFresh = false;
 
   /** `key` has 32 bytes and is copied; wipe yours. */
@@ -45,11 +49,18 @@ export class SealingKey extends Redacted {
 
   /**
    * Takes the next counter; `seal` uses it. Two steps, so that a refusal comes before the packet is written.
-   * Throws `stale-generation` or `counter-exhausted`.
+   * Throws `stale-generation` or `counter-exhausted`. A key whose generation has ended is wiped on the spot.
    */
   advance(): void {
     if (this.#isRetired) throw new PoolError("stale-generation", "this key was replaced or its pool closed");
-    this.#counter.next();
+    try {
+      this.#counter.next();
+    } catch (error) {
+      if (error instanceof PoolError && error.code === "stale-generation") this.retire();
+      throw error;
+    }
+    this.#counterLo = this.#counter.lo;
+    this.#counterHi = this.#counter.hi;
     this.#isFresh = true;
   }
 
@@ -60,13 +71,15 @@ export class SealingKey extends Redacted {
   seal(buffer: Uint8Array, offset: number, payloadLength: number): number {
     if (!this.#isFresh) throw new PoolError("stale-generation", "this counter value was used");
     this.#isFresh = false;
-    return this.#cipher.sealPacket(buffer, offset, payloadLength, this.#counter.lo, this.#counter.hi);
+    return this.#cipher.sealPacket(buffer, offset, payloadLength, this.#counterLo, this.#counterHi);
   }
 
   /** Wipes the key. Idempotent; sealing throws `stale-generation` afterwards. */
   retire(): void {
     this.#isRetired = true;
+    this.#isFresh = false;
     this.#cipher.destroy();
+    this.#counter.release?.();
   }
 
   /** Shows the session id, never the key. */

@@ -22,14 +22,19 @@ export class SocketAddress implements HostAndPort {
   readonly port: number;
   /** 4 or 6, after normalisation. */
   readonly family: 4 | 6;
-  /** Canonical `ip:port` or `[ip]:port`; fit as a map key. */
-  readonly key: string;
+  /** Made when first asked for: a source that is seen once and dropped needs none. */
+  #key: string | undefined;
 
   private constructor(host: string, port: number, family: 4 | 6) {
     this.host = host;
     this.port = port;
     this.family = family;
-    this.key = family === 4 ? `${host}:${port}` : `[${host}]:${port}`;
+  }
+
+  /** Canonical `ip:port` or `[ip]:port`; fit as a map key. */
+  get key(): string {
+    this.#key ??= this.family === 4 ? `${this.host}:${this.port}` : `[${this.host}]:${this.port}`;
+    return this.#key;
   }
 
   /**
@@ -47,7 +52,7 @@ export class SocketAddress implements HostAndPort {
 
   /** Whether both are the same host and port. */
   equals(other: SocketAddress): boolean {
-    return this === other || this.key === other.key;
+    return this === other || (this.port === other.port && this.host === other.host);
   }
 
   /** Whether the host is this machine itself: 127.0.0.0/8 or `::1`. */
@@ -62,31 +67,35 @@ export class SocketAddress implements HostAndPort {
 }
 
 /** Entries an {@link AddressBook} holds unless told otherwise. */
-export const DEFAULT_ADDRESS_BOOK_CAPACITY = 65_536;
+export const DEFAULT_ADDRESS_BOOK_CAPACITY = 16_384;
 
 /**
  * Turns the host text and port a socket reports for each datagram into shared {@link SocketAddress}
  * objects, without building a string for an address already known.
  *
- * Bounded: two generations of half the capacity each. When the young one is full it becomes the old
- * one, and whatever was not seen since is forgotten. An evicted address that comes back is a new
- * object, so compare with `equals`, not by identity.
+ * A cache of fixed size, in sets of two: an address stays in the first place of its set once it was
+ * seen twice, and newcomers displace each other in the second one. So a flood from ever new sources
+ * costs little and displaces hardly any peer. An evicted address that comes back is a new object:
+ * compare with `equals`, not by identity.
  */
 export class AddressBook {
-  readonly #generationSize: number;
-  #young: Map<string, Map<number, SocketAddress>> = new Map();
-  #old: Map<string, Map<number, SocketAddress>> = new Map();
-  #youngCount = 0;
-  #oldCount = 0;
+  readonly #lastSet: number;
+  /** As the socket reports them; two places per set. */
+  readonly #hosts: string[];
+  readonly #addresses: (SocketAddress | undefined)[];
+  #size = 0;
 
-  /** @param capacity most addresses kept, at least 2. */
+  /** @param capacity most addresses kept, rounded down to a power of two, at least 2. */
   constructor(capacity: number = DEFAULT_ADDRESS_BOOK_CAPACITY) {
-    this.#generationSize = Math.max(1, Math.floor(capacity / 2));
+    const sets = 2 ** Math.floor(Math.log2(Math.max(2, capacity))) / 2;
+    this.#lastSet = sets - 1;
+    this.#hosts = new Array<string>(sets * 2).fill("");
+    this.#addresses = new Array<SocketAddress | undefined>(sets * 2).fill(undefined);
   }
 
-  /** Addresses held now, those about to be forgotten included. */
+  /** Addresses held now. */
   get size(): number {
-    return this.#youngCount + this.#oldCount;
+    return this.#size;
   }
 
   /**
@@ -95,37 +104,38 @@ export class AddressBook {
    * @throws WireError `invalid-address` as {@link SocketAddress.parse}.
    */
   intern(host: string, port: number): SocketAddress {
-    const known = this.#young.get(host)?.get(port);
+    const first = (hashOf(host, port) & this.#lastSet) * 2;
+    const known = this.#at(first, host, port);
     if (known !== undefined) return known;
-    return this.#admit(host, port, this.#takeOld(host, port) ?? SocketAddress.parse({ host, port }));
-  }
-
-  #takeOld(host: string, port: number): SocketAddress | undefined {
-    const ports = this.#old.get(host);
-    const address = ports?.get(port);
-    if (ports === undefined || address === undefined) return undefined;
-    ports.delete(port);
-    if (ports.size === 0) this.#old.delete(host);
-    this.#oldCount -= 1;
+    const second = first + 1;
+    const seenOnce = this.#at(second, host, port);
+    if (seenOnce !== undefined) {
+      this.#put(second, this.#hosts[first] as string, this.#addresses[first]);
+      this.#put(first, host, seenOnce);
+      return seenOnce;
+    }
+    const address = SocketAddress.parse({ host, port });
+    const place = this.#addresses[first] === undefined ? first : second;
+    if (this.#addresses[place] === undefined) this.#size += 1;
+    this.#put(place, host, address);
     return address;
   }
 
-  #admit(host: string, port: number, address: SocketAddress): SocketAddress {
-    if (this.#youngCount >= this.#generationSize) {
-      this.#old = this.#young;
-      this.#oldCount = this.#youngCount;
-      this.#young = new Map();
-      this.#youngCount = 0;
-    }
-    let ports = this.#young.get(host);
-    if (ports === undefined) {
-      ports = new Map();
-      this.#young.set(host, ports);
-    }
-    ports.set(port, address);
-    this.#youngCount += 1;
-    return address;
+  #at(place: number, host: string, port: number): SocketAddress | undefined {
+    const address = this.#addresses[place];
+    return address?.port === port && this.#hosts[place] === host ? address : undefined;
   }
+
+  #put(place: number, host: string, address: SocketAddress | undefined): void {
+    this.#hosts[place] = host;
+    this.#addresses[place] = address;
+  }
+}
+
+function hashOf(host: string, port: number): number {
+  let hash = Math.imul(port, 0x85ebca6b);
+  for (let i = 0; i < host.length; i++) hash = Math.imul(hash ^ host.charCodeAt(i), 0x01000193);
+  return hash ^ (hash >>> 15);
 }
 
 interface Parts {
@@ -144,7 +154,11 @@ function fromText(text: string): Parts | undefined {
 
 function fromParts(host: string, port: number): Parts | undefined {
   if (!Number.isInteger(port) || port < 0 || port > 65_535) return undefined;
-  if (!host.includes(":")) return ipv4Groups(host) === undefined ? undefined : { host, port, family: 4 };
+  if (isIpv4(host)) return { host, port, family: 4 };
+  // What an IPv6 socket reports for IPv4 peers.
+  if (host.startsWith(MAPPED) && isIpv4(host.slice(MAPPED.length))) {
+    return { host: host.slice(MAPPED.length), port, family: 4 };
+  }
   const scopeAt = host.indexOf("%");
   const groups = ipv6Groups(scopeAt < 0 ? host : host.slice(0, scopeAt));
   if (groups === undefined || scopeAt === host.length - 1) return undefined;
@@ -157,6 +171,32 @@ function fromParts(host: string, port: number): Parts | undefined {
       : undefined;
   }
   return { host: compress(groups) + scope, port, family: 6 };
+}
+
+const MAPPED = "::ffff:";
+const ZERO = 0x30;
+const DOT = 0x2e;
+
+/** Whether the text is a dotted quad without leading zeros; without a regular expression, as floods come through here. */
+function isIpv4(text: string): boolean {
+  const { length } = text;
+  if (length < 7 || length > 15) return false;
+  let dots = 0;
+  let octet = -1;
+  for (let i = 0; i < length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === DOT) {
+      if (octet < 0) return false;
+      dots++;
+      octet = -1;
+      continue;
+    }
+    const digit = code - ZERO;
+    if (digit < 0 || digit > 9 || octet === 0) return false;
+    octet = octet < 0 ? digit : octet * 10 + digit;
+    if (octet > 255) return false;
+  }
+  return dots === 3 && octet >= 0;
 }
 
 /** The two 16-bit groups of a dotted quad; leading zeros are refused, as they read as octal elsewhere. */

@@ -136,6 +136,18 @@ describe("AddressBook", () => {
     }
   });
 
+  it("keeps every address of a few peers under a flood of sources that are seen once", () => {
+    const book = new AddressBook();
+    const hosts = Array.from({ length: 20 }, (_, i) => `192.0.2.${i}`);
+    const kept = hosts.map((host) => book.intern(host, 7));
+    for (let round = 0; round < 20; round++) {
+      hosts.map((host) => book.intern(host, 7));
+      for (let i = 0; i < 5_000; i++) book.intern(`198.${round}.${i >> 8}.${i & 255}`, i);
+    }
+    expect(hosts.filter((host, i) => book.intern(host, 7) === kept[i]).length).toBeGreaterThan(18);
+    expect(book.size).toBeLessThanOrEqual(16_384);
+  });
+
   it("keeps an address that is seen again and again", () => {
     const book = new AddressBook(64);
     const kept = book.intern("10.0.0.1", 1);

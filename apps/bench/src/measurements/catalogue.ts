@@ -1,3 +1,4 @@
+import { floodJobs } from "./flood.ts";
 import { handshakeJobs } from "./handshake.ts";
 import type { Job } from "./measurement.ts";
 import { packetJobs } from "./packet.ts";
@@ -12,6 +13,7 @@ export const JOBS: readonly Job[] = [
   ...roundTripJobs,
   ...handshakeJobs,
   ...relayJobs,
+  ...floodJobs,
   ...packetJobs,
   ...transportJobs,
 ];

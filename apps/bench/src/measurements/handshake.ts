@@ -5,7 +5,7 @@ import { type StartWorker, withWorkers } from "../worker-process.ts";
 import { endSettings, RELIABLE, TLS } from "./contestants.ts";
 import { type Job, type MeasurementName, NO_SIDE, type Observation } from "./measurement.ts";
 
-/** A node answers 64 handshake messages a second from one address, and through a relay all have the relay's. */
+/** A node answers 32 handshake messages a second of one node at one address, and 128 through one relay. */
 const PAUSE_MS = 40;
 
 interface Course {

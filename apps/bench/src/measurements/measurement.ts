@@ -17,6 +17,10 @@ export type MeasurementName =
   | "handshake-relayed-first"
   | "relay-throughput"
   | "relay-forwarded"
+  | "flood-goodput"
+  | "flood-packet"
+  | "flood-rate"
+  | "flood-heap"
   | "packet-seal"
   | "packet-open"
   | "packet-seal-batch"
@@ -31,7 +35,7 @@ export type MeasurementName =
   | "transport-round-trip-p50"
   | "transport-idle-cpu";
 
-export type Unit = "events/s" | "packets/s" | "MB/s" | "ns" | "µs" | "ms" | "B" | "count" | "%";
+export type Unit = "events/s" | "packets/s" | "MB/s" | "ns" | "µs" | "ms" | "B" | "count" | "×" | "%";
 
 /** A number for each of the processes that take part; null for those that do not, or where it means nothing. */
 export interface PerSide {

@@ -54,7 +54,11 @@ export interface CoreOptions {
   readonly datagramBytes?: number | ((address: SocketAddress) => number);
   /** Which unknown nodes may connect; default all that hold the PSK. */
   readonly acceptPeers?: (nodeId: bigint, address: SocketAddress) => boolean;
-  /** Handshake messages answered per second: from one address, and in all. Default 32 and 256. */
+  /**
+   * Handshake messages worked on per second: of one node at one address, and in all; an address has the share of four
+   * nodes. Applies to each class by itself: messages without a stamp, of members, of members that have proven their
+   * address. Default 32 and 256.
+   */
   readonly handshakesPerSecond?: { readonly perSource: number; readonly total: number };
   /**
    * Bits of `PeerFeature` that this node announces and uses; default all. An interop setting: 0 makes it behave as a

@@ -40,7 +40,20 @@ export class Counters {
   handshakeReplay = 0;
   handshakeRefused = 0;
   handshakeIdMismatch = 0;
+  /** Repetitions of an answered message that came too soon for another answer. */
+  handshakeRepeatLimited = 0;
+  /** Over the budget: messages without a stamp, of members, and of members that have proven their address. */
   handshakePaced = 0;
+  handshakeStampedPaced = 0;
+  handshakeProvenPaced = 0;
+  /** Messages of members that were answered with a cookie under load, and those that were one too many for that. */
+  handshakeChallenged = 0;
+  handshakeChallengeLimited = 0;
+  /** Dropped because too many waited. */
+  handshakeQueueFull = 0;
+  /** Cookies that this node was given, and what was sent as one but is none. */
+  handshakeCookieTaken = 0;
+  handshakeCookieBad = 0;
   /** Refused for want of forward secrecy, which this node requires. */
   handshakeInsecure = 0;
   /** Would have given a session an id that is in use, or 0. */

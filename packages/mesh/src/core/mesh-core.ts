@@ -139,21 +139,26 @@ export class MeshCore {
   }
 
   /**
-   * Hands every output to the sink: datagrams, then events, until there are none. Returns when `wake` is due, in
-   * milliseconds of the clock; `Infinity` for never.
+   * Hands every output to the sink: datagrams, then events, until there are none; then works on a few of the handshake
+   * messages that wait, and hands out what follows from them. Returns when `wake` is due, in milliseconds of the clock;
+   * now while handshake messages still wait, `Infinity` for never.
    */
   drain(sink: CoreSink): number {
     const state = this.#state;
+    let mayWork = true;
     for (let round = 0; round < MAX_ROUNDS; round++) {
       this.#flushTurns();
       const stuck = !this.#flushOutbox(sink);
       const { events } = state;
       if (events.length === 0) {
-        if (
+        const isDone =
           stuck ||
-          (state.sendTurns.length === 0 && state.grantTurns.length === 0 && state.outbox.batch.count === 0)
-        )
-          break;
+          (state.sendTurns.length === 0 && state.grantTurns.length === 0 && state.outbox.batch.count === 0);
+        if (isDone) {
+          // A few handshakes, once: whatever came before them has gone out, and the next input comes before the others.
+          if (!mayWork || !this.#handshaker.work()) break;
+          mayWork = false;
+        }
         continue;
       }
       const batch = events.splice(0);
@@ -161,13 +166,14 @@ export class MeshCore {
     }
     // What the transport has not taken by now is lost with the node.
     if (this.#isClosed) state.outbox.dispose();
-    return state.alarms.next;
+    return this.#handshaker.isIdle ? state.alarms.next : state.nowMs;
   }
 
   #flushTurns(): void {
     const { sendTurns, grantTurns } = this.#state;
     for (const { session, stream } of grantTurns) this.#receiver.flushGrant(session, stream);
     grantTurns.length = 0;
+    if (sendTurns.length === 0) return;
     const turns = sendTurns.splice(0);
     for (const { session, stream } of turns) {
       stream.isScheduled = false;
@@ -256,9 +262,7 @@ export class MeshCore {
     const header = this.#header.wrap(bytes, offset);
     const { flags } = header;
     if ((flags & PacketFlags.HANDSHAKE) !== 0) {
-      const message = bytes.subarray(offset + HEADER_SIZE);
-      if (routing === undefined) this.#handshaker.onDirect(message, from);
-      else this.#handshaker.onRouted(message, routing.sourceId, routing.hopCount, from);
+      this.#handshaker.receive(bytes, offset, from, routing);
       return;
     }
     const session = this.#state.sessions.get(header.sessionIdLo, header.sessionIdHi);
@@ -551,7 +555,9 @@ export class MeshCore {
     this.#sessions.close(error);
     const { aead, psk } = this.#state.config;
     psk.fill(0);
-    if (this.#inbox !== undefined) aead.memory?.release(this.#inbox);
+    if (this.#inbox === undefined) return;
+    this.#inbox.fill(0);
+    aead.memory?.release(this.#inbox);
   }
 
   #enter(): void {

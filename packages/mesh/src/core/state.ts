@@ -1,5 +1,5 @@
 import { RoutingTable } from "@netmesh/routing";
-import { readU32, U64Map } from "@netmesh/wire";
+import { readU32, type SocketAddress, U64Map } from "@netmesh/wire";
 import type { Peer } from "../session/peer.ts";
 import type { Session } from "../session/session.ts";
 import type { Stream } from "../stream/stream.ts";
@@ -64,6 +64,12 @@ export class CoreState {
   tick(): void {
     const now = this.config.clock.now();
     if (now > this.nowMs) this.nowMs = now;
+  }
+
+  /** Sends bytes that nobody changes any more, unless the destination is blocked. */
+  transmit(datagram: Uint8Array, to: SocketAddress): void {
+    if (this.blocked.size > 0 && this.blocked.has(to.key)) this.counters.blockedDestination++;
+    else this.outbox.pushBorrowed(datagram, to);
   }
 
   /** Puts an event behind those that wait. */

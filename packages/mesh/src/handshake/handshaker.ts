@@ -5,46 +5,55 @@ import {
   NoiseResponder,
   type NoiseResult,
 } from "@netmesh/crypto";
-import { decodeHandshakePayload, encodeHandshakePayload, low32, type SocketAddress } from "@netmesh/wire";
+import {
+  decodeHandshakePayload,
+  encodeHandshakePayload,
+  HEADER_SIZE,
+  low32,
+  type RoutingHeader,
+  type SocketAddress,
+} from "@netmesh/wire";
 import type { CoreConfig } from "../core/config.ts";
 import type { CoreState } from "../core/state.ts";
 import { MeshError } from "../errors.ts";
 import type { Peer } from "../session/peer.ts";
 import type { SessionRegistry } from "../session/session-registry.ts";
-import { AnsweredHandshakes } from "./answered.ts";
+import { HandshakeAdmission } from "./admission.ts";
+import { type AnsweredHandshake, AnsweredHandshakes } from "./answered.ts";
 import { handshakeDatagram } from "./handshake-datagram.ts";
+import type { HandshakeClass, WaitingHandshake } from "./handshake-queue.ts";
 import { type HandshakeMode, Initiation } from "./initiation.ts";
-import { HandshakePacer } from "./pacer.ts";
 import { agreedFeatures, isInsecure, sessionKeys } from "./security.ts";
 
-/** Length of the ephemeral key that opens message 1. */
-const EPHEMERAL_BYTES = 32;
 /** Pause before the second try; grows by as much each time (spec/crypto.md §4). */
 const RETRY_PAUSE_MS = 100;
 /** Direct handshakes that may be waited for at once; each is tried on every message. */
 const MAX_EXPECTED = 64;
+/** Waiting messages that are worked on before data has its turn again; up to three public-key operations each. */
+const MESSAGES_PER_TURN = 2;
 
 /** Both roles of the handshake, direct and routed (spec/crypto.md §4). */
 export class Handshaker {
   readonly #state: CoreState;
   readonly #sessions: SessionRegistry;
-  readonly #pacer: HandshakePacer;
-  readonly #answered = new AnsweredHandshakes();
+  readonly #admission: HandshakeAdmission;
+  readonly #answered: AnsweredHandshakes;
   /** Routed handshakes of this node, by the routing id of the peer. */
   readonly #routed = new Map<number, Initiation>();
   /** Direct handshakes of this node, by the address of the peer. */
   readonly #direct = new Map<string, Initiation>();
   /** Nodes whose direct handshake is awaited. */
-  readonly #expected = new Set<bigint>();
+  readonly #expected: bigint[] = [];
   /** Whether routed handshakes of unknown nodes are answered. */
   answers = false;
   #nextAttempt = 1;
+  #isClosed = false;
 
   constructor(state: CoreState, sessions: SessionRegistry) {
     this.#state = state;
     this.#sessions = sessions;
-    const { perSource, total } = state.config.handshakesPerSecond;
-    this.#pacer = new HandshakePacer(perSource, total);
+    this.#admission = new HandshakeAdmission(state);
+    this.#answered = new AnsweredHandshakes(state.hashSeed);
   }
 
   /** Begins a handshake and returns its number, which `connected` or `connect-failed` will carry. */
@@ -80,36 +89,50 @@ export class Handshaker {
 
   /** Waits for a direct handshake of that node. Throws `config` when 64 are awaited already. */
   expect(nodeId: bigint): void {
-    if (this.#expected.size >= MAX_EXPECTED) {
+    if (this.#expected.includes(nodeId)) return;
+    if (this.#expected.length >= MAX_EXPECTED) {
       throw new MeshError("config", `at most ${MAX_EXPECTED} handshakes can be awaited`, MAX_EXPECTED);
     }
-    this.#expected.add(nodeId);
+    this.#expected.push(nodeId);
   }
 
-  /** No longer waits for that node. */
-  unexpect(nodeId: bigint): void {
-    this.#expected.delete(nodeId);
+  /** No longer waits for that node; whether it did. */
+  unexpect(nodeId: bigint): boolean {
+    const index = this.#expected.indexOf(nodeId);
+    if (index < 0) return false;
+    this.#expected.splice(index, 1);
+    return true;
   }
 
   /** Ends everything that is under way with that error. */
   close(error: MeshError): void {
     for (const initiation of [...this.#routed.values(), ...this.#direct.values()])
       this.#fail(initiation, error);
-    this.#expected.clear();
+    this.#expected.length = 0;
+    this.#admission.close();
+    this.#isClosed = true;
   }
 
   #begin(initiation: Initiation): void {
     const { config, nowMs } = this.#state;
+    initiation.tries++;
+    initiation.cookies = 0;
+    initiation.untilMs = nowMs + config.handshakeTimeoutMs;
+    this.#writeMessage1(initiation);
+  }
+
+  /** A message 1 with an ephemeral of its own, which takes the place of an earlier one. */
+  #writeMessage1(initiation: Initiation): void {
+    const { config } = this.#state;
     const { nodeId, publicKey, mode } = initiation;
+    initiation.forget();
     const noise = new NoiseInitiator({
       psk: config.psk,
       responderPublicKey: publicKey,
       prologue: handshakePrologue(config.nodeId, nodeId),
       random: config.random,
     });
-    initiation.tries++;
     initiation.sends = 0;
-    initiation.untilMs = nowMs + config.handshakeTimeoutMs;
     let message: Uint8Array;
     try {
       message = noise.writeMessage1(ownPayload(config));
@@ -121,7 +144,9 @@ export class Handshaker {
     }
     initiation.noise = noise;
     const route = mode === "routed" ? { from: config.nodeId, to: nodeId } : undefined;
-    initiation.datagram = handshakeDatagram(message, route);
+    const datagram = handshakeDatagram(message, route);
+    initiation.datagram = datagram;
+    initiation.stamp = this.#admission.stampMessage1(datagram, headerOffset(datagram, message), initiation);
     this.#sendMessage1(initiation);
   }
 
@@ -129,19 +154,15 @@ export class Handshaker {
     const { nowMs, alarms } = this.#state;
     if (initiation.sends++ === 0) initiation.firstSentAtMs = nowMs;
     initiation.sentAtMs = nowMs;
-    this.#transmit(initiation.datagram as Uint8Array, initiation.via);
+    this.#state.transmit(initiation.datagram as Uint8Array, initiation.via);
     alarms.schedule(initiation, Math.min(initiation.untilMs, initiation.repeatAtMs));
-  }
-
-  #transmit(datagram: Uint8Array, to: SocketAddress): void {
-    if (this.#state.blocked.has(to.key)) this.#state.counters.blockedDestination++;
-    else this.#state.outbox.pushBorrowed(datagram, to);
   }
 
   #onDeadline(initiation: Initiation): void {
     const { nowMs, alarms } = this.#state;
     if (nowMs < initiation.untilMs) {
-      if (nowMs >= initiation.repeatAtMs) this.#sendMessage1(initiation);
+      if (initiation.isChallenged) this.#writeMessage1(initiation);
+      else if (nowMs >= initiation.repeatAtMs) this.#sendMessage1(initiation);
       else alarms.schedule(initiation, Math.min(initiation.untilMs, initiation.repeatAtMs));
       return;
     }
@@ -177,121 +198,174 @@ export class Handshaker {
     if (this.#direct.get(initiation.via.key) === initiation) this.#direct.delete(initiation.via.key);
   }
 
-  /** Takes the Noise message of a bare handshake packet. */
-  onDirect(message: Uint8Array, from: SocketAddress): void {
-    const { counters, nowMs, config } = this.#state;
-    const pending = this.#direct.get(from.key);
-    if (pending === undefined && this.#expected.size === 0 && !this.#answers(message, nowMs)) {
+  /**
+   * Takes the handshake packet from `offset` to the end of `bytes`. Nothing that costs public-key operations happens
+   * here: see {@link work}.
+   */
+  receive(bytes: Uint8Array, offset: number, from: SocketAddress, routing: RoutingHeader | undefined): void {
+    const { counters, nowMs } = this.#state;
+    const message = offset + HEADER_SIZE;
+    const isRouted = routing !== undefined;
+    const sourceId = isRouted ? routing.sourceId : 0;
+    const pending = isRouted ? this.#routedTo(sourceId) : this.#directTo(from);
+    if (bytes.length === message) {
+      this.#admission.onCookieReply(bytes, offset, isRouted, pending);
+      return;
+    }
+    if (bytes.length - message < NOISE_OVERHEAD) {
+      counters.handshakeBad++;
+      return;
+    }
+    const answered = this.#answered.lookup(bytes, message, nowMs);
+    if (answered !== undefined) this.#repeat(answered);
+    else if (pending === undefined && !(isRouted ? this.answers : this.#expected.length > 0)) {
       counters.handshakeUnsolicited++;
-      return;
+    } else {
+      const hopCount = isRouted ? routing.hopCount : 0;
+      this.#admission.admit(bytes, offset, isRouted, sourceId, hopCount, from, pending);
     }
-    if (!this.#pacer.admit(from.key, nowMs)) {
-      counters.handshakePaced++;
-      return;
-    }
-    if (pending !== undefined && this.#tryMessage2(pending, message, { address: from, routed: false }))
-      return;
-    if (this.#repeat(message)) return;
-    let tries = 0;
-    for (const nodeId of this.#expected) {
-      // Each try costs as much as another message.
-      if (tries++ > 0 && !this.#pacer.admit(from.key, nowMs)) {
-        counters.handshakePaced++;
-        return;
-      }
-      const responder = this.#readMessage1(message, nodeId);
-      if (responder === undefined) continue;
-      const features = agreedFeatures(decodeHandshakePayload(responder.payload).features, config.features);
-      if (isInsecure(features, config)) {
-        responder.noise.destroy();
-        counters.handshakeInsecure++;
-        return;
-      }
-      // Not yet: somebody may have repeated a recorded message, whose keys only its author can use.
-      const confirmed = (peer: Peer) => {
-        if (this.#expected.delete(nodeId)) this.#state.emit({ type: "accepted", peer });
-      };
-      this.#answer(responder.noise, nodeId, features, { address: from, routed: false }, undefined, confirmed);
-      return;
-    }
-    counters.handshakeBad++;
   }
 
-  /** Takes the Noise message of a routed handshake packet addressed to this node. */
-  onRouted(message: Uint8Array, sourceId: number, hopCount: number, from: SocketAddress): void {
-    const { counters, nowMs, config } = this.#state;
-    if (!this.#pacer.admit(from.key, nowMs)) {
-      counters.handshakePaced++;
-      return;
+  /** Whether no message waits to be worked on. */
+  get isIdle(): boolean {
+    return this.#admission.isIdle;
+  }
+
+  /** Works on the next few waiting messages; false when there are none. */
+  work(): boolean {
+    for (let i = 0; i < MESSAGES_PER_TURN; i++) {
+      const kind = this.#admission.next;
+      const waiting = kind?.first;
+      if (kind === undefined || waiting === undefined) return i > 0;
+      const isDone = waiting.isRouted ? this.#onRouted(waiting, kind) : this.#onDirect(waiting, kind);
+      if (isDone) kind.shift();
     }
+    return true;
+  }
+
+  /** One try of a direct message, with this node's own attempt or one awaited node; whether it was the last. */
+  #onDirect(waiting: WaitingHandshake, kind: HandshakeClass): boolean {
+    const { counters, nowMs, config } = this.#state;
+    const { message, from, stamp } = waiting;
+    const path = { address: from, routed: false };
+    if (waiting.tries === 0) {
+      const pending = this.#directTo(from);
+      if (pending !== undefined && this.#tryMessage2(pending, message, path)) return true;
+      if (this.#wasAnswered(message)) return true;
+    } else if (!kind.budget.admit(from, 0, nowMs)) {
+      // Each try costs as much as another message.
+      counters[kind.pacedCounter]++;
+      return true;
+    }
+    const nodeId = this.#expected[waiting.tries++];
+    const responder = nodeId === undefined ? undefined : this.#readMessage1(message, nodeId);
+    if (nodeId === undefined || responder === undefined) {
+      if (waiting.tries < this.#expected.length) return false;
+      kind.budget.countForged();
+      counters.handshakeBad++;
+      return true;
+    }
+    const features = agreedFeatures(decodeHandshakePayload(responder.payload).features, config.features);
+    if (isInsecure(features, config)) {
+      responder.noise.destroy();
+      counters.handshakeInsecure++;
+      return true;
+    }
+    // Not yet: somebody may have repeated a recorded message, whose keys only its author can use.
+    const confirmed = (peer: Peer) => {
+      if (this.unexpect(nodeId)) this.#state.emit({ type: "accepted", peer });
+    };
+    this.#answer(responder.noise, nodeId, features, path, undefined, stamp, confirmed);
+    return true;
+  }
+
+  /** A routed message; always done with it. */
+  #onRouted({ message, from, sourceId, hopCount, stamp }: WaitingHandshake, kind: HandshakeClass): true {
+    const { counters, config } = this.#state;
     const path = { address: from, routed: hopCount > 0 };
-    const pending = this.#routed.get(sourceId);
+    const pending = this.#routedTo(sourceId);
     // Not necessarily message 2: the peer may have begun a handshake of its own at the same time (W5).
-    if (pending !== undefined && this.#tryMessage2(pending, message, path)) return;
-    if (this.#repeat(message)) return;
+    if (pending !== undefined && this.#tryMessage2(pending, message, path)) return true;
+    if (this.#wasAnswered(message)) return true;
     if (!this.answers) {
       counters.handshakeUnsolicited++;
-      return;
+      return true;
     }
     const responder = this.#readMessage1(message, BigInt(sourceId));
     if (responder === undefined) {
+      kind.budget.countForged();
       counters.handshakeBad++;
-      return;
+      return true;
     }
     const { nodeId, features: announced } = decodeHandshakePayload(responder.payload);
     if (nodeId === undefined || low32(nodeId) !== sourceId || nodeId === config.nodeId) {
       responder.noise.destroy();
       counters.handshakeIdMismatch++;
-      return;
+      return true;
     }
     const features = agreedFeatures(announced, config.features);
     if (isInsecure(features, config)) {
       responder.noise.destroy();
       counters.handshakeInsecure++;
-      return;
+      return true;
     }
-    // Crossing handshakes: the one of the lower node id goes through.
-    if (pending?.nodeId === nodeId && pending.noise !== undefined && config.nodeId < nodeId) {
+    // Crossing handshakes: the one of the lower node id goes through. The peer goes on asking until it has heard so.
+    const isCrossing =
+      config.nodeId < nodeId && (pending?.nodeId === nodeId || this.#sessions.greetAgain(nodeId));
+    if (isCrossing) {
       responder.noise.destroy();
       counters.handshakeCrossed++;
-      return;
+      return true;
     }
     if (!this.#state.peers.hasId(nodeId) && !this.#isWelcome(nodeId, from)) {
       responder.noise.destroy();
       counters.handshakeRefused++;
-      return;
+      return true;
     }
     const route = { from: config.nodeId, to: nodeId };
-    const peer = this.#answer(responder.noise, nodeId, features, path, route);
-    if (peer === undefined || pending?.nodeId !== nodeId) return;
-    this.#finish(pending);
-    this.#state.emit({ type: "connected", attempt: pending.attempt, peer });
+    // An own attempt goes on until then: the message may be a recording, whose keys nobody has.
+    const confirmed = (peer: Peer) => {
+      const own = this.#routedTo(sourceId);
+      if (own?.nodeId !== nodeId) return;
+      this.#finish(own);
+      this.#state.emit({ type: "connected", attempt: own.attempt, peer });
+    };
+    this.#answer(responder.noise, nodeId, features, path, route, stamp, confirmed);
+    return true;
   }
 
-  /** Asks the application; one that throws has not said yes. */
+  #routedTo(sourceId: number): Initiation | undefined {
+    return this.#routed.size === 0 ? undefined : this.#routed.get(sourceId);
+  }
+
+  #directTo(address: SocketAddress): Initiation | undefined {
+    return this.#direct.size === 0 ? undefined : this.#direct.get(address.key);
+  }
+
+  /** Asks the application; one that throws, or closes the node meanwhile, has not said yes. */
   #isWelcome(nodeId: bigint, from: SocketAddress): boolean {
     try {
-      return this.#state.config.acceptPeers(nodeId, from);
+      return this.#state.config.acceptPeers(nodeId, from) && !this.#isClosed;
     } catch {
       return false;
     }
   }
 
-  #answers(message: Uint8Array, nowMs: number): boolean {
-    return (
-      message.length >= NOISE_OVERHEAD &&
-      this.#answered.lookup(message.subarray(0, EPHEMERAL_BYTES), nowMs) !== undefined
-    );
+  /** Deals with a message that was answered while it waited, because it came twice; true when it was. */
+  #wasAnswered(message: Uint8Array): boolean {
+    const answered = this.#answered.lookup(message, 0, this.#state.nowMs);
+    if (answered === undefined) return false;
+    this.#repeat(answered);
+    return true;
   }
 
-  /** Deals with a first message that was answered before; true when it was one. */
-  #repeat(message: Uint8Array): boolean {
-    if (message.length < NOISE_OVERHEAD) return false;
-    const known = this.#answered.lookup(message.subarray(0, EPHEMERAL_BYTES), this.#state.nowMs);
-    if (known === undefined) return false;
-    this.#state.counters.handshakeReplay++;
-    if (known !== "replay") this.#transmit(known.reply, known.to);
-    return true;
+  /** Deals with a first message that was answered before. */
+  #repeat(answered: AnsweredHandshake): void {
+    const { counters, nowMs } = this.#state;
+    const repetition = this.#answered.repeat(answered, nowMs);
+    if (repetition === "too soon") counters.handshakeRepeatLimited++;
+    else counters.handshakeReplay++;
+    if (repetition === "answer again") this.#state.transmit(answered.reply, answered.to);
   }
 
   #tryMessage2(
@@ -348,7 +422,6 @@ export class Handshaker {
     message: Uint8Array,
     initiatorId: bigint,
   ): { readonly noise: NoiseResponder; readonly payload: Uint8Array } | undefined {
-    if (message.length < NOISE_OVERHEAD) return undefined;
     const { config } = this.#state;
     const noise = new NoiseResponder({
       psk: config.psk,
@@ -370,41 +443,43 @@ export class Handshaker {
     features: number,
     path: { readonly address: SocketAddress; readonly routed: boolean },
     route: { readonly from: bigint; readonly to: bigint } | undefined,
-    onConfirmed?: (peer: Peer) => void,
-  ): Peer | undefined {
+    stamp: Uint8Array | undefined,
+    onConfirmed: (peer: Peer) => void,
+  ): void {
     const { counters, nowMs, config } = this.#state;
     if (!this.#sessions.hasRoomFor(nodeId)) {
       noise.destroy();
       counters.handshakeRefused++;
-      return undefined;
+      return;
     }
     const ephemeral = noise.initiatorEphemeral;
     const message2 = noise.writeMessage2(ownPayload(config));
     const reply = handshakeDatagram(message2, route);
+    if (stamp !== undefined) {
+      const to = route === undefined ? 0 : low32(nodeId);
+      this.#admission.stampMessage2(reply, headerOffset(reply, message2), route !== undefined, to, stamp);
+    }
     const keys = sessionKeys(noise.result, features, "responder");
     noise.destroy();
     // Nothing is answered: the repeated message gets another key of ours, and so another session id.
     if (!this.#sessions.admitsId(keys.sessionId)) {
       keys.destroy();
       counters.handshakeSessionId++;
-      return undefined;
+      return;
     }
     this.#answered.remember(ephemeral, reply, path.address, nowMs);
-    const peer = this.#sessions.installAnswered({
-      nodeId,
-      keys,
-      role: "responder",
-      features,
-      path,
-      ...(onConfirmed === undefined ? {} : { onConfirmed }),
-    });
+    this.#sessions.installAnswered({ nodeId, keys, role: "responder", features, path, onConfirmed });
     counters.handshakesCompleted++;
-    this.#transmit(reply, path.address);
-    return peer;
+    this.#state.transmit(reply, path.address);
   }
 }
 
 /** Payload of both messages of this node; as short as the reference's when there is nothing to announce. */
 function ownPayload({ nodeId, features }: CoreConfig): Uint8Array {
   return encodeHandshakePayload(features === 0 ? { nodeId } : { nodeId, features });
+}
+
+/** Where the packet header begins in a complete datagram with that Noise message. */
+function headerOffset(datagram: Uint8Array, message: Uint8Array): number {
+  return datagram.length - message.length - HEADER_SIZE;
 }

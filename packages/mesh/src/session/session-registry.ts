@@ -87,7 +87,7 @@ export class SessionRegistry {
    * Makes the session of a handshake that this node answered. It stands beside an existing one until the peer has sent
    * something authenticated with it (make before break).
    */
-  installAnswered(init: NewSession): Peer {
+  installAnswered(init: NewSession): void {
     const session = this.#create(init);
     session.onConfirmed = init.onConfirmed;
     const { peer } = session;
@@ -97,7 +97,19 @@ export class SessionRegistry {
       if (peer.candidate !== undefined) this.#destroy(peer.candidate);
       peer.candidate = session;
     }
-    return peer;
+  }
+
+  /**
+   * Sends the first heartbeat of a session again that this node has begun a moment ago, if the peer has not been heard
+   * since; false when there is no such session. The peer's own handshake, begun at the same time, waits for it.
+   */
+  greetAgain(nodeId: bigint): boolean {
+    const { nowMs, config, peers } = this.#state;
+    const session = peers.getId(nodeId)?.session;
+    if (session?.role !== "initiator" || session.isHeard) return false;
+    if (nowMs - session.createdMs > config.handshakeTimeoutMs || !session.takesHeartbeats) return false;
+    this.#heartbeat(session);
+    return true;
   }
 
   #create(init: NewSession): Session {
@@ -166,6 +178,7 @@ export class SessionRegistry {
   ): void {
     const { nowMs } = this.#state;
     session.lastReceiveMs = nowMs;
+    session.isHeard = true;
     if (!session.isConfirmed) {
       this.#confirm(session);
       session.roundTripMs ??= nowMs - session.createdMs;

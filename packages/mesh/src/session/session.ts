@@ -49,6 +49,8 @@ export class Session implements Alarm {
   isConfirmed = false;
   /** Called when that happens. */
   onConfirmed: ((peer: Peer) => void) | undefined;
+  /** Whether an authenticated packet has arrived; message 2, which confirms what this node has begun, is none. */
+  isHeard = false;
   /** When the last authenticated packet arrived, or the session was made. */
   lastReceiveMs: number;
   createdMs: number;

@@ -37,7 +37,8 @@ export interface NetworkStats {
 }
 
 interface Link {
-  readonly conditions: LinkConditions;
+  /** Undefined: those of the network, whatever they are at the time. */
+  readonly conditions: LinkConditions | undefined;
   /** When the link is free for the next datagram. */
   freeAtMs: number;
   /** Arrival of the last datagram that kept its place. */
@@ -117,7 +118,7 @@ export class MemoryNetwork {
       return;
     }
     const link = this.#linkOf(from, to);
-    const { loss = 0, duplication = 0 } = link.conditions;
+    const { loss = 0, duplication = 0 } = link.conditions ?? this.conditions;
     if (loss > 0 && this.#random.chance(loss)) {
       this.stats.lost++;
       return;
@@ -140,7 +141,7 @@ export class MemoryNetwork {
     const key = linkKey(from, to);
     let link = this.#links.get(key);
     if (link === undefined) {
-      link = { conditions: this.conditions, freeAtMs: 0, lastArrivalMs: 0 };
+      link = { conditions: undefined, freeAtMs: 0, lastArrivalMs: 0 };
       this.#links.set(key, link);
     }
     return link;
@@ -155,7 +156,7 @@ export class MemoryNetwork {
       reorderingMs = DEFAULT_REORDERING_MS,
       bytesPerSecond = 0,
       queueBytes = DEFAULT_QUEUE_BYTES,
-    } = link.conditions;
+    } = link.conditions ?? this.conditions;
     let departure = now;
     if (bytesPerSecond > 0) {
       const waiting = (Math.max(0, link.freeAtMs - now) / 1_000) * bytesPerSecond;

@@ -43,7 +43,7 @@ export class Thread {
   }
 
   /** Posts a message; what is in `transfer` moves instead of being copied. */
-  post(message: unknown, transfer: readonly ArrayBuffer[] = []): void {
+  postMessage(message: unknown, transfer: readonly ArrayBuffer[] = []): void {
     this.#worker.postMessage(message, transfer);
   }
 
