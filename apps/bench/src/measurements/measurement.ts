@@ -30,6 +30,7 @@ export type MeasurementName =
   | "packet-build-collections"
   | "packet-receive-allocation"
   | "packet-receive-collections"
+  | "transport-relay"
   | "transport-throughput"
   | "transport-bytes"
   | "transport-round-trip-p50"

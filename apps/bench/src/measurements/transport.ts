@@ -123,6 +123,61 @@ function flood(payloadBytes: number): Job {
   };
 }
 
+/**
+ * Through a third process, as fast as it goes: the relay of an engine, which looks up where each datagram is bound for, or a C
+ * program that looks at nothing. Both ends are the fastest there are, the same for all.
+ */
+function relay(payloadBytes: number): Job {
+  const fastest = isLinux ? "offload" : "portable";
+  return {
+    id: `transport:relay:${payloadBytes}`,
+    keys: CONTESTANTS.map(({ rival }) => ({
+      name: "transport-relay",
+      unit: "packets/s",
+      payloadBytes,
+      rival,
+    })),
+    run: (limits) =>
+      withCommands(async (commandOf) => {
+        const runs: Run[] = [];
+        for (const contestant of CONTESTANTS) {
+          runs.push(
+            await withEnds(async (start) => {
+              const receiver = start(NODE_COMMAND, "receive", fastest, String(payloadBytes));
+              const { port } = await receiver.answer<{ port: number }>();
+              const between = start(
+                commandOf(contestant),
+                "relay",
+                contestant.mode,
+                String(payloadBytes),
+                String(port),
+              );
+              const { port: relayPort } = await between.answer<{ port: number }>();
+              const sender = start(NODE_COMMAND, "send", fastest, String(payloadBytes), String(relayPort));
+              const run = (seconds: number): Promise<Sent> =>
+                sender.ask(`run ${Math.round(seconds * 1e3)}`, seconds * 1e3);
+              if (limits.warmUpSeconds > 0) await run(limits.warmUpSeconds);
+              await receiver.ask("begin");
+              await between.ask("begin");
+              await run(limits.seconds);
+              const relayed = await between.ask<Sent>("end");
+              const received = await receiver.ask<Received>("end");
+              if (received.datagrams < 2) return { error: `${contestant.rival}: nothing arrived` };
+              return observation(received.datagrams / received.seconds, {
+                cpuMicrosecondsPerEvent: {
+                  sender: null,
+                  receiver: null,
+                  relay: relayed.cpuMicroseconds / relayed.datagrams,
+                },
+              });
+            }),
+          );
+        }
+        return runs;
+      }),
+  };
+}
+
 /** One datagram there and back, one at a time, the contestants in turns. */
 const roundTrip: Job = {
   id: "transport:round-trip",
@@ -176,7 +231,7 @@ const idle: Job = {
 };
 
 /** Bare datagrams from process to process: the sockets of netmesh beside a C program with the same system calls. */
-export const transportJobs: readonly Job[] = [...PAYLOADS.map(flood), roundTrip, idle];
+export const transportJobs: readonly Job[] = [...PAYLOADS.map(flood), relay(1_200), roundTrip, idle];
 
 /** The C program that does what a contestant does; undefined for others. */
 export function inC({ name, rival }: MeasurementKey): string | undefined {

@@ -3,6 +3,7 @@
 //
 //   end receive MODE BYTES          answers its port; "begin" starts the counts anew, "end" answers them
 //   end send MODE BYTES PORT        "run MILLISECONDS" sends as fast as the socket takes it, and answers
+//   end relay MODE BYTES PORT       answers its port, passes everything on to PORT; a line answers the work since the last
 //   end echo MODE BYTES             answers its port, and sends back what arrives
 //   end ping MODE BYTES PORT        "run COUNT" answers the median round trip in microseconds
 #define _GNU_SOURCE
@@ -165,6 +166,64 @@ static void send_all(int is_joined, int bytes, int port) {
   }
 }
 
+// Joined datagrams go on joined; nothing is looked at.
+static void relay_all(int is_joined, int bytes, int port) {
+  static struct mmsghdr messages[SINGLE_SLOTS];
+  static struct iovec vectors[SINGLE_SLOTS];
+  static char controls[SINGLE_SLOTS][48] __attribute__((aligned(8)));
+  int slots = is_joined ? JOINED_SLOTS : SINGLE_SLOTS;
+  char *memory = malloc((size_t)slots * SLOT);
+  struct sockaddr_in to = loopback(port);
+  int fd = open_socket(is_joined);
+  struct pollfd watched[2] = {{.fd = fd, .events = POLLIN}, {.fd = 0, .events = POLLIN}};
+  long datagrams = 0;
+  double cpu = cpu_microseconds();
+  answer_port(fd);
+  for (;;) {
+    char line[64];
+    poll(watched, 2, -1);
+    if (watched[1].revents != 0) {
+      if (fgets(line, sizeof line, stdin) == NULL) exit(0);
+      printf("{\"datagrams\":%ld,\"cpuMicroseconds\":%f}\n", datagrams, cpu_microseconds() - cpu);
+      fflush(stdout);
+      datagrams = 0;
+      cpu = cpu_microseconds();
+    }
+    for (int call = 0; call < 16; call++) {
+      for (int i = 0; i < slots; i++) {
+        vectors[i] = (struct iovec){memory + (size_t)i * SLOT, SLOT};
+        messages[i].msg_hdr = (struct msghdr){NULL, 0, &vectors[i], 1, controls[i], sizeof controls[i], 0};
+      }
+      int count = recvmmsg(fd, messages, (unsigned)slots, MSG_DONTWAIT, NULL);
+      if (count <= 0) break;
+      for (int i = 0; i < count; i++) {
+        unsigned size = messages[i].msg_len;
+        struct cmsghdr *control = CMSG_FIRSTHDR(&messages[i].msg_hdr);
+        if (control != NULL && control->cmsg_type == UDP_GRO) memcpy(&size, CMSG_DATA(control), sizeof size);
+        vectors[i].iov_len = messages[i].msg_len;
+        messages[i].msg_hdr = (struct msghdr){&to, sizeof to, &vectors[i], 1, NULL, 0, 0};
+        datagrams += (messages[i].msg_len + size - 1) / (size > 0 ? size : 1);
+        if (size >= vectors[i].iov_len) continue;
+        unsigned short segment = (unsigned short)size;
+        messages[i].msg_hdr.msg_control = controls[i];
+        messages[i].msg_hdr.msg_controllen = CMSG_SPACE(sizeof segment);
+        control = CMSG_FIRSTHDR(&messages[i].msg_hdr);
+        control->cmsg_level = IPPROTO_UDP;
+        control->cmsg_type = UDP_SEGMENT;
+        control->cmsg_len = CMSG_LEN(sizeof segment);
+        memcpy(CMSG_DATA(control), &segment, sizeof segment);
+      }
+      for (int done = 0; done < count;) {
+        int taken = sendmmsg(fd, messages + done, (unsigned)(count - done), 0);
+        if (taken > 0) done += taken;
+        else require(errno == EINTR || errno == ECONNREFUSED || errno == ENOBUFS, "sendmmsg");
+      }
+      if (count < slots) break;
+    }
+  }
+  (void)bytes;
+}
+
 static void echo_all(int bytes) {
   char *memory = malloc((size_t)bytes);
   int fd = open_socket(0);
@@ -213,6 +272,7 @@ int main(int argc, char **argv) {
   int is_joined = strcmp(argv[2], "offload") == 0, bytes = atoi(argv[3]), port = argc > 4 ? atoi(argv[4]) : 0;
   if (strcmp(argv[1], "receive") == 0) receive_all(is_joined);
   else if (strcmp(argv[1], "send") == 0) send_all(is_joined, bytes, port);
+  else if (strcmp(argv[1], "relay") == 0) relay_all(is_joined, bytes, port);
   else if (strcmp(argv[1], "echo") == 0) echo_all(bytes);
   else if (strcmp(argv[1], "ping") == 0) ping_all(bytes, port);
   else return 2;

@@ -1,7 +1,9 @@
 // One end of a UDP measurement with a socket of netmesh; `end.c` is the same in C, and tells the commands.
 import { createInterface } from "node:readline";
+import { Identity, platformRandom, staticKeyPairFromIdentity } from "@netmesh/crypto";
+import { MeshNode, monotonicClock } from "@netmesh/mesh";
 import { type TransportOptions, UdpTransport } from "@netmesh/transport-udp";
-import { DatagramBatch, SocketAddress } from "@netmesh/wire";
+import { DatagramBatch, SocketAddress, writeRoutingHeader } from "@netmesh/wire";
 import { percentile } from "../statistics.ts";
 
 /** Datagrams of one `send`. */
@@ -11,6 +13,9 @@ const OPTIONS: Readonly<Record<string, TransportOptions>> = {
   batched: { mode: "batched", offload: false },
   offload: { mode: "batched" },
 };
+
+/** Where routed datagrams are bound for: a node that only the relay has heard of. */
+const DESTINATION = 0x0123_4567_89ab_cdefn;
 
 const [role, mode = "", size = "", port = ""] = process.argv.slice(2);
 const bytes = Number(size);
@@ -55,7 +60,10 @@ function receive(): (line: string) => void {
 function send(): (line: string) => void {
   const memory = new Uint8Array(BATCH * bytes);
   const batch = new DatagramBatch();
-  for (let i = 0; i < BATCH; i++) batch.push(memory.subarray(i * bytes, (i + 1) * bytes), peer);
+  for (let i = 0; i < BATCH; i++) {
+    writeRoutingHeader(memory, i * bytes, 8, 0, 1, 0x89ab_cdef, 0x0123_4567);
+    batch.push(memory.subarray(i * bytes, (i + 1) * bytes), peer);
+  }
   let room: (() => void) | undefined;
   transport.listen({ receive: () => undefined, writable: () => room?.() });
   const flood = async (milliseconds: number): Promise<void> => {
@@ -105,6 +113,33 @@ function ping(): (line: string) => void {
   return (line) => void measure(Number(line.slice(4)));
 }
 
+/** A relay of the engine: everything for the one destination goes to the port. */
+function relay(): (line: string) => void {
+  const identity = Identity.generate();
+  const node = new MeshNode({
+    nodeId: identity.nodeId,
+    psk: new Uint8Array(32),
+    staticKeyPair: staticKeyPairFromIdentity(identity),
+    clock: monotonicClock,
+    random: platformRandom,
+    transport,
+    relay: "anyone",
+    onEvent: () => undefined,
+    onError: (error) => {
+      throw error;
+    },
+  });
+  node.core.addRoute(DESTINATION, peer);
+  answer({ port: transport.localAddress.port });
+  let forwarded = 0;
+  let cpu = process.cpuUsage();
+  return () => {
+    answer({ datagrams: node.counters.forwarded - forwarded, cpuMicroseconds: cpuMicroseconds(cpu) });
+    forwarded = node.counters.forwarded;
+    cpu = process.cpuUsage();
+  };
+}
+
 /** Nothing but an open socket; answers the CPU time used since the line before. */
 function idle(): (line: string) => void {
   transport.listen({ receive: () => undefined });
@@ -116,7 +151,14 @@ function idle(): (line: string) => void {
   };
 }
 
-const roles: Readonly<Record<string, () => (line: string) => void>> = { receive, send, echo, ping, idle };
+const roles: Readonly<Record<string, () => (line: string) => void>> = {
+  receive,
+  send,
+  relay,
+  echo,
+  ping,
+  idle,
+};
 const handle = roles[role ?? ""]?.();
 if (handle === undefined) throw new Error(`there is no ${role}`);
 createInterface({ input: process.stdin })
