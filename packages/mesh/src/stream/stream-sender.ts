@@ -1,5 +1,4 @@
 import {
-  copyBytes,
   EVENT_LENGTH_PREFIX,
   encodeStreamReset,
   MAX_EVENTS_PER_PACKET,
@@ -65,7 +64,7 @@ export class StreamSender {
         this.#state.counters.backpressureCredit++;
         break;
       }
-      stream.queue.push(copyBytes(event));
+      stream.queue.push(stream.slab.copy(event));
       stream.queuedBytes += EVENT_LENGTH_PREFIX + event.length;
       taken++;
     }
