@@ -245,7 +245,7 @@ describe("a reliable stream", () => {
     const from = new Sending(a, b, 7n, RELIABLE);
     const largest = a.core.maxEventBytes(from.session, from.stream);
     expect(largest).toBe(8_104);
-    expect(a.core.preferredEventBytes(from.session, from.stream)).toBe(1_200 - 84 - 4);
+    expect(a.core.maxEventBytes(from.session, from.stream)).toBe(1_200 - 84 - 4);
     from.write(...numbered(3, largest)).finish();
     until(network, () => to.ends > 0);
     expect(to.events.map((event) => event.length)).toEqual([largest, largest, largest]);
