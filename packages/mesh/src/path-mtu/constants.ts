@@ -41,8 +41,8 @@ export const RAISE_TIMER_MS = 600_000;
 export const CONFIRMATION_TIMER_MS = 15_000;
 /** Least time for the answer to a confirming probe: these follow the round trip, so that a black hole is found soon. */
 export const LEAST_CONFIRMATION_MS = 50;
-/** A size that was confirmed a moment ago is not suspected. */
-export const SUSPICION_PAUSE_MS = 1_000;
+/** Least time between a proof that a size passes and the next one that a suspicion asks for. */
+export const SUSPICION_PAUSE_MS = 500;
 /** A packet too large for the base that is lost so often in a row makes its size suspect. */
 export const SUSPICIOUS_LOSSES = 2;
 

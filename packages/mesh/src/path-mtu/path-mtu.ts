@@ -29,22 +29,20 @@ export interface ProbeOrder {
   readonly size: number;
 }
 
-/** The size that is asked about at the moment. */
+/** A size that is asked about, with as many probes as it takes. */
 interface Question {
   readonly size: number;
-  /** Whether the size is in use already and has to prove itself again. */
-  readonly isConfirmation: boolean;
-  /** Ids of its first and its last probe, companions included. */
+  /** Ids of its probes are not below. */
   readonly firstId: number;
+  /** The last probe: its id and when it was sent, and when it counts as lost. */
   lastId: number;
-  /** Id of the last probe of that size, and when it was sent. */
-  sizedId: number;
   sentAtMs: number;
   dueAtMs: number;
+  /** The probe of base size behind the last one: its id, and whether it was answered; undefined when there is none. */
+  companionId: number | undefined;
+  isCompanionAnswered: boolean;
   probes: number;
   losses: number;
-  /** The last probe's companion of base size: whether it was answered, undefined when there is none. */
-  isCompanionAnswered: boolean | undefined;
 }
 
 /**
@@ -61,8 +59,10 @@ export class PathMtu {
   #most: number = BASE_DATAGRAM_BYTES;
   /** Smallest size that did not pass in this search. */
   #tooLarge: number = Number.POSITIVE_INFINITY;
-  /** The one question in flight. */
+  /** The size above that is searched for. */
   #question: Question | undefined;
+  /** The size in use, which has to prove itself again; the search rests until it has. */
+  #confirmation: Question | undefined;
   /** The probe of base size that goes behind the one just ordered. */
   #companion: ProbeOrder | undefined;
   #lastId = 0;
@@ -86,9 +86,9 @@ export class PathMtu {
 
   /** When {@link next} has something to do, in milliseconds; `Infinity` for never. */
   get deadline(): number {
-    if (this.#question !== undefined) return this.#question.dueAtMs;
-    if (this.#phase === "searching") return Number.NEGATIVE_INFINITY;
-    return Math.min(this.#searchAtMs, this.#confirmAtMs);
+    if (this.#confirmation !== undefined) return this.#confirmation.dueAtMs;
+    if (this.#phase !== "searching") return Math.min(this.#searchAtMs, this.#confirmAtMs);
+    return Math.min(this.#question?.dueAtMs ?? Number.NEGATIVE_INFINITY, this.#confirmAtMs);
   }
 
   /** The path is a new one, with datagrams of that size; nothing is probed. */
@@ -107,6 +107,7 @@ export class PathMtu {
     this.datagramBytes = bytes;
     this.#tooLarge = Number.POSITIVE_INFINITY;
     this.#question = undefined;
+    this.#confirmation = undefined;
     this.#companion = undefined;
     this.#searchAtMs = searchAtMs;
     this.#confirmAtMs = Number.POSITIVE_INFINITY;
@@ -121,16 +122,14 @@ export class PathMtu {
   }
 
   /**
-   * Datagrams larger than the base are lost in a row: their size has to prove itself at once. True when that has moved
-   * {@link deadline}.
+   * Datagrams larger than the base are lost in a row: their size has to prove itself, at once or as soon as it may again.
+   * True when that has moved {@link deadline}.
    */
   suspect(nowMs: number): boolean {
-    if (!this.#isAboveBase || this.#question?.isConfirmation === true) return false;
-    if (nowMs - this.#confirmedMs < SUSPICION_PAUSE_MS || this.#confirmAtMs <= nowMs) return false;
-    this.#confirmAtMs = nowMs;
-    // The search can wait; what it asked is asked again.
-    this.#question = undefined;
-    this.#companion = undefined;
+    const confirmAtMs = Math.max(nowMs, this.#confirmedMs + SUSPICION_PAUSE_MS);
+    if (!this.#isAboveBase || this.#confirmation !== undefined || this.#confirmAtMs <= confirmAtMs)
+      return false;
+    this.#confirmAtMs = confirmAtMs;
     return true;
   }
 
@@ -145,81 +144,100 @@ export class PathMtu {
       this.#companion = undefined;
       return companion;
     }
-    if (this.#question !== undefined) {
-      if (nowMs < this.#question.dueAtMs) return undefined;
-      this.#expire(this.#question, nowMs);
-    }
-    this.#question ??= this.#ask(nowMs);
-    return this.#question === undefined ? undefined : this.#order(this.#question, nowMs);
+    return this.#confirm(nowMs) ?? this.#searchOn(nowMs);
   }
 
-  #ask(nowMs: number): Question | undefined {
-    if (nowMs >= this.#confirmAtMs) return this.#newQuestion(this.datagramBytes, true);
-    if (this.#phase !== "searching") {
+  #confirm(nowMs: number): ProbeOrder | undefined {
+    if (this.#confirmation === undefined) {
+      if (nowMs < this.#confirmAtMs) return undefined;
+      this.#confirmation = this.#newQuestion(this.datagramBytes);
+    } else {
+      if (nowMs < this.#confirmation.dueAtMs) return undefined;
+      if (this.#isLost(this.#confirmation)) {
+        this.#fallBack(nowMs);
+        return undefined;
+      }
+    }
+    return this.#order(this.#confirmation, this.#confirmTimeoutMs, true, nowMs);
+  }
+
+  #searchOn(nowMs: number): ProbeOrder | undefined {
+    if (this.#confirmation !== undefined) return undefined;
+    if (this.#question !== undefined) {
+      if (nowMs < this.#question.dueAtMs) return undefined;
+      if (this.#isLost(this.#question)) {
+        this.#tooLarge = this.#question.size;
+        this.#question = undefined;
+      }
+    } else if (this.#phase !== "searching") {
       if (nowMs < this.#searchAtMs) return undefined;
       this.#phase = "searching";
       this.#searchAtMs = Number.POSITIVE_INFINITY;
       this.#tooLarge = Number.POSITIVE_INFINITY;
     }
-    const size = nextSearchSize(this.datagramBytes, this.#tooLarge, this.#most);
-    if (size !== undefined) return this.#newQuestion(size, false);
-    this.#phase = "search-complete";
-    if (this.datagramBytes < this.#most) this.#searchAtMs = nowMs + RAISE_TIMER_MS;
-    return undefined;
+    if (this.#question === undefined) {
+      const size = nextSearchSize(this.datagramBytes, this.#tooLarge, this.#most);
+      if (size === undefined) {
+        this.#phase = "search-complete";
+        if (this.datagramBytes < this.#most) this.#searchAtMs = nowMs + RAISE_TIMER_MS;
+        return undefined;
+      }
+      this.#question = this.#newQuestion(size);
+    }
+    return this.#order(this.#question, this.#searchTimeoutMs, this.#question.probes > 0, nowMs);
   }
 
-  #newQuestion(size: number, isConfirmation: boolean): Question {
+  #newQuestion(size: number): Question {
     return {
       size,
-      isConfirmation,
       firstId: this.#lastId + 1,
       lastId: this.#lastId,
-      sizedId: 0,
       sentAtMs: 0,
       dueAtMs: 0,
+      companionId: undefined,
+      isCompanionAnswered: false,
       probes: 0,
       losses: 0,
-      isCompanionAnswered: undefined,
     };
   }
 
-  #order(question: Question, nowMs: number): ProbeOrder {
+  /** A probe of that size; `isAccompanied` puts one behind it that passes anyhow, unless the path is out altogether. */
+  #order(question: Question, timeoutMs: number, isAccompanied: boolean, nowMs: number): ProbeOrder {
     question.probes++;
-    question.sizedId = this.#newId(question);
-    question.sentAtMs = nowMs;
-    question.dueAtMs = nowMs + this.#timeoutMs(question);
-    // From the second probe on there is one that passes anyhow, or a path that is out is taken for one that is narrow.
-    if (question.isConfirmation || question.probes > 1) {
-      question.isCompanionAnswered = false;
-      this.#companion = { id: this.#newId(question), size: BASE_DATAGRAM_BYTES };
-    }
-    return { id: question.sizedId, size: question.size };
-  }
-
-  #newId(question: Question): number {
-    // A session does not live long enough to use up 2^32 of them: its key would be used up before.
+    // A session does not live long enough to use up 2^32 ids: its key would be used up before.
     question.lastId = ++this.#lastId;
-    return this.#lastId;
+    question.sentAtMs = nowMs;
+    question.dueAtMs = nowMs + timeoutMs;
+    question.companionId = undefined;
+    question.isCompanionAnswered = false;
+    if (isAccompanied) {
+      question.companionId = ++this.#lastId;
+      this.#companion = { id: question.companionId, size: BASE_DATAGRAM_BYTES };
+    }
+    return { id: question.lastId, size: question.size };
   }
 
-  #timeoutMs({ isConfirmation }: Question): number {
-    const { smoothedMs, timeoutMs, backoff } = this.#roundTrip;
-    if (isConfirmation && smoothedMs !== undefined) return Math.max(LEAST_CONFIRMATION_MS, timeoutMs);
-    return Math.max(PROBE_TIMER_MS, PROBE_ROUND_TRIPS * (smoothedMs ?? 0)) * 2 ** Math.min(backoff, 2);
+  get #searchTimeoutMs(): number {
+    const { smoothedMs, backoff } = this.#roundTrip;
+    const timeoutMs = Math.max(PROBE_TIMER_MS, PROBE_ROUND_TRIPS * (smoothedMs ?? 0));
+    return timeoutMs * 2 ** Math.min(backoff, 2);
   }
 
-  /** The last probe was not answered in time. */
-  #expire(question: Question, nowMs: number): void {
+  get #confirmTimeoutMs(): number {
+    const { smoothedMs, timeoutMs } = this.#roundTrip;
+    return smoothedMs === undefined ? this.#searchTimeoutMs : Math.max(LEAST_CONFIRMATION_MS, timeoutMs);
+  }
+
+  /** The last probe was not answered in time. True when the size is given up. */
+  #isLost(question: Question): boolean {
     this.#counters.pathProbesLost++;
-    if (question.isCompanionAnswered === false) this.#roundTrip.backoff++;
+    // Without an answer to the companion nothing is known of the size: the path may be out, not narrow.
+    if (question.companionId !== undefined && !question.isCompanionAnswered) this.#roundTrip.backoff++;
     else {
       this.#roundTrip.backoff = 0;
       question.losses++;
     }
-    if (question.losses < PROBE_COUNT && question.probes < MOST_PROBES) return;
-    this.#question = undefined;
-    if (question.isConfirmation) this.#fallBack(nowMs);
-    else this.#tooLarge = question.size;
+    return question.losses >= PROBE_COUNT || question.probes >= MOST_PROBES;
   }
 
   /** The path swallows what it has carried before: a black hole (RFC 8899 §4.3). */
@@ -233,24 +251,29 @@ export class PathMtu {
 
   /** Takes the answer to a probe; false when it answers nothing that is asked. */
   answered(id: number, size: number, nowMs: number): boolean {
-    const question = this.#question;
-    if (question === undefined || id < question.firstId || id > question.lastId) return false;
-    if (size === question.size) {
-      if (id === question.sizedId) this.#roundTrip.sample(nowMs - question.sentAtMs);
-      this.#question = undefined;
-      this.#companion = undefined;
-      this.#confirmAtMs = Number.POSITIVE_INFINITY;
-      this.#confirmedMs = nowMs;
-      if (size > this.datagramBytes) {
-        this.datagramBytes = size;
-        this.#counters.pathMtuRaised++;
-      }
+    return (
+      this.#answers(this.#confirmation, id, size, nowMs) || this.#answers(this.#question, id, size, nowMs)
+    );
+  }
+
+  #answers(question: Question | undefined, id: number, size: number, nowMs: number): boolean {
+    if (question === undefined) return false;
+    if (size === BASE_DATAGRAM_BYTES && id === question.companionId && !question.isCompanionAnswered) {
+      question.isCompanionAnswered = true;
       return true;
     }
-    if (size !== BASE_DATAGRAM_BYTES || id !== question.lastId || question.isCompanionAnswered !== false) {
-      return false;
+    // Any probe of the question will do, however late its answer is.
+    if (size !== question.size || id < question.firstId || id > question.lastId) return false;
+    if (id === question.lastId) this.#roundTrip.sample(nowMs - question.sentAtMs);
+    if (size > this.datagramBytes) {
+      this.datagramBytes = size;
+      this.#counters.pathMtuRaised++;
+      this.#question = undefined;
     }
-    question.isCompanionAnswered = true;
+    this.#confirmation = undefined;
+    this.#companion = undefined;
+    this.#confirmAtMs = Number.POSITIVE_INFINITY;
+    this.#confirmedMs = nowMs;
     return true;
   }
 }

@@ -297,7 +297,7 @@ export class StreamSender {
     const payload = eventFramesSize(packet.events);
     if (payload > BASE_PAYLOAD && packet.retries >= SUSPICIOUS_LOSSES) {
       const { alarms, nowMs } = this.#state;
-      if (session.pathMtu.suspect(nowMs)) alarms.hasten(session, nowMs);
+      if (session.pathMtu.suspect(nowMs)) alarms.hasten(session, Math.max(nowMs, session.pathMtu.deadline));
     }
     // With the outbox full the repair is lost like any other packet, and its timer runs again.
     this.#transmit(session, stream, packet.events, 0, packet.events.length, payload);
