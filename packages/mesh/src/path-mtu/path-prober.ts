@@ -78,7 +78,7 @@ export class PathProber {
     }
   }
 
-  /** Sends the probes that are due. Returns the next deadline: now, when a black hole was found. */
+  /** Sends the probes that are due; returns the next deadline. */
   onDeadline(session: Session): number {
     const { nowMs, counters } = this.#state;
     const { pathMtu } = session;

@@ -8,7 +8,7 @@ import type { PathMtu } from "../path-mtu/path-mtu.ts";
 import { OperationBudget } from "../rekey/operation-budget.ts";
 import { ReceiveEpochs } from "../rekey/receive-epochs.ts";
 import type { RekeyState } from "../rekey/rekey-state.ts";
-import { PacketAssembly } from "../stream/packet-assembly.ts";
+import type { PacketAssembly } from "../stream/packet-assembly.ts";
 import type { Stream } from "../stream/stream.ts";
 import type { Peer } from "./peer.ts";
 
@@ -70,8 +70,8 @@ export class Session implements Alarm {
   readonly timedStreams: Set<Stream> = new Set();
   /** What is left of closed streams; bounded, the oldest leaves first. */
   readonly closedStreams: U64Map<ClosedStream>;
-  /** Packets that arrive in parts. */
-  readonly assembly: PacketAssembly = new PacketAssembly();
+  /** Packets that arrive in parts; present from the first part on. */
+  assembly: PacketAssembly | undefined;
   /** Bytes of received events that the application has not taken, over all streams. */
   bufferedBytes = 0;
   /** Sequence of packets on the control stream. */

@@ -20,6 +20,7 @@ import type { CoreState } from "../core/state.ts";
 import { MeshError } from "../errors.ts";
 import type { PacketWriter } from "../session/packet-writer.ts";
 import type { ClosedStream, Session } from "../session/session.ts";
+import { PacketAssembly } from "./packet-assembly.ts";
 import { ReceiveVerdict } from "./receive-window.ts";
 import { type HeldPacket, implicitOptions, Stream } from "./stream.ts";
 import type { StreamSender } from "./stream-sender.ts";
@@ -87,6 +88,7 @@ export class StreamReceiver {
       this.#oweGrant(session, stream, true);
       return;
     }
+    session.assembly ??= new PacketAssembly();
     const packet = session.assembly.take(part, nowMs);
     if (packet === undefined) return;
     counters.packetsAssembled++;
@@ -257,7 +259,7 @@ export class StreamReceiver {
     stream.queuedBytes = 0;
     session.timedStreams.delete(stream);
     const { streamIdLo, streamIdHi } = stream.fields;
-    session.assembly.forget(streamIdLo, streamIdHi);
+    session.assembly?.forget(streamIdLo, streamIdHi);
     session.streams.delete(streamIdLo, streamIdHi);
     if (session.closedStreams.size >= MAX_CLOSED_STREAMS) this.#dropOldestClosed(session);
     session.closedStreams.set(streamIdLo, streamIdHi, {
