@@ -1,5 +1,6 @@
 import { arch, cpus, platform, release } from "node:os";
 import type { Limits, MeasurementKey, Observation, PerSide, Run } from "./measurements/measurement.ts";
+import { inC } from "./measurements/transport.ts";
 import { median } from "./statistics.ts";
 
 /** The result file; the README describes it field by field. */
@@ -34,6 +35,8 @@ export interface Measurement extends MeasurementKey {
     readonly dgram: number | null;
     readonly tls: number | null;
     readonly noble: number | null;
+    /** The C program with the same system calls. */
+    readonly c: number | null;
   };
   /** Why runs failed. */
   readonly errors: readonly string[];
@@ -60,7 +63,7 @@ export function thisMachine(): Machine {
 export function summarise(records: readonly MeasurementRuns[]): Measurement[] {
   return records.map(({ key, runs }) => {
     const found = runs.filter((run) => "value" in run);
-    const ratioTo = (rival: string) => {
+    const ratioTo = (rival: string | undefined) => {
       const other = records.find(
         (record) =>
           record.key.rival === rival &&
@@ -82,7 +85,12 @@ export function summarise(records: readonly MeasurementRuns[]): Measurement[] {
       cpuMicrosecondsPerEvent: side((observation) => observation.cpuMicrosecondsPerEvent, middle),
       peakRssBytes: side((observation) => observation.peakRssBytes, largest),
       eventsPerPacket: middle(found.map(({ eventsPerPacket }) => eventsPerPacket)),
-      ratios: { dgram: ratioTo("dgram"), tls: ratioTo("tls"), noble: ratioTo("noble") },
+      ratios: {
+        dgram: ratioTo("dgram"),
+        tls: ratioTo("tls"),
+        noble: ratioTo("noble"),
+        c: ratioTo(inC(key)),
+      },
       errors: runs.flatMap((run) => ("error" in run ? [run.error] : [])),
     };
   });

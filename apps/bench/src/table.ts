@@ -12,6 +12,7 @@ const HEADINGS = [
   "/ dgram",
   "/ tls",
   "/ noble",
+  "/ C",
   "events/pkt",
   "CPU µs/event",
   "peak RSS MB",
@@ -52,8 +53,9 @@ function toRow(measurement: Measurement): string[] {
     times(ratios.dgram),
     times(ratios.tls),
     times(ratios.noble),
+    times(ratios.c),
     eventsPerPacket === null ? "" : eventsPerPacket.toFixed(1),
-    sides(measurement.cpuMicrosecondsPerEvent, (value) => value.toFixed(1)),
+    sides(measurement.cpuMicrosecondsPerEvent, (value) => value.toFixed(value < 1 ? 3 : 1)),
     sides(measurement.peakRssBytes, (value) => (value / 1e6).toFixed(0)),
   ];
 }

@@ -32,7 +32,7 @@ describe("a summary", () => {
       { key: key("tls"), runs: [observation(10), observation(20), observation(30)] },
     );
     expect(netmesh?.median).toBe(40);
-    expect(netmesh?.ratios).toEqual({ dgram: null, tls: 2, noble: null });
+    expect(netmesh?.ratios).toEqual({ dgram: null, tls: 2, noble: null, c: null });
   });
 
   test("keeps the place of a run that failed, and its reason", () => {

@@ -69,7 +69,7 @@ describe("a quick run", () => {
         cpuMicrosecondsPerEvent: perSide,
         peakRssBytes: perSide,
         eventsPerPacket: numberOrNull,
-        ratios: { dgram: numberOrNull, tls: numberOrNull, noble: null },
+        ratios: { dgram: numberOrNull, tls: numberOrNull, noble: null, c: null },
         errors: [],
       });
     }
@@ -95,6 +95,25 @@ describe("a quick run", () => {
     expect(of("throughput", "netmesh-reliable")?.eventsPerPacket).toBeGreaterThan(1);
     expect(of("relay-throughput", "netmesh-reliable")?.peakRssBytes.relay).toEqual(expect.any(Number));
     expect(of("relay-forwarded", "netmesh-reliable")?.median).toBeGreaterThan(0);
+  });
+
+  test("measures bare datagrams, where there is a C compiler beside C", { timeout: TIMEOUT_MS }, async () => {
+    const path = join(folder, "transport.json");
+    const { code, output } = await bench(
+      "--quick",
+      "--only",
+      "transport:1200,transport:idle",
+      "--json",
+      path,
+    );
+    expect(output).not.toContain("failed:");
+    expect(code).toBe(0);
+    const { measurements } = JSON.parse(await readFile(path, "utf8")) as Report;
+    expect(measurements.every(({ median }) => median !== null)).toBe(true);
+    const rivals = new Set(measurements.map(({ rival }) => rival));
+    expect(rivals.has("portable")).toBe(true);
+    expect(rivals.has("c-offload")).toBe(rivals.has("c"));
+    expect(rivals.has("c")).toBe(!output.includes("there is no C compiler"));
   });
 
   test("floods an engine and a socket, and says how far the attacker came", {

@@ -12,9 +12,9 @@ import {
   KEYSTREAM,
   LANES,
   MASK,
+  NONCE,
   POLY,
   STATE_END,
-  TEXT,
   TEXT_END,
   ZEROS,
 } from "./memory-map";
@@ -657,5 +657,5 @@ export function initialize(): void {
 /** Wipes what the processing of packets has left behind. */
 export function wipe(): void {
   memory.fill(LANES, 0, STATE_END - LANES);
-  memory.fill(TEXT, 0, TEXT_END - TEXT);
+  memory.fill(NONCE, 0, TEXT_END - NONCE);
 }

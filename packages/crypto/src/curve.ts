@@ -110,7 +110,9 @@ class PlatformCurve implements Curve {
       throw smallOrder();
     }
     if (isAllZero(secret)) throw smallOrder();
-    return Uint8Array.from(secret);
+    const own = Uint8Array.from(secret);
+    secret.fill(0);
+    return own;
   }
 
   forget(privateKey: Uint8Array): void {

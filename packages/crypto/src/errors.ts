@@ -11,7 +11,7 @@
  * | `counter-exhausted` | sealing with counter 2^64 - 1, which every receiver refuses |
  * | `destroyed` | the key was wiped |
  * | `unknown-provider` | no provider of that name |
- * | `foreign-memory` | a packet of a batch does not lie in the memory of its provider |
+ * | `foreign-memory` | bytes lie in memory that the provider has not handed out, or a batch's in memory of others |
  * | `random-failed` | the random source did not deliver; never recovered from |
  * | `invalid-argument` | a number outside of its range; `value` is it |
  *

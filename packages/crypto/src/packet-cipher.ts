@@ -33,8 +33,8 @@ export class PacketCipher extends Redacted {
   /**
    * Seals a packet in place. `buffer` holds at `offset` a complete header of 68 bytes, behind it
    * `payloadLength` bytes of plaintext, behind them 16 free bytes for the tag. Writes nonce prefix and
-   * counter into the header and returns the length of the packet. Throws `invalid-length`,
-   * `counter-exhausted` or `destroyed`, and then has changed nothing.
+   * counter into the header and returns the length of the packet. Throws `invalid-length`, `invalid-argument` for
+   * halves that are no u32, `counter-exhausted` or `destroyed`, and then has changed nothing.
    */
   sealPacket(
     buffer: Uint8Array,
@@ -43,7 +43,7 @@ export class PacketCipher extends Redacted {
     counterLo: number,
     counterHi: number,
   ): number {
-    refuseLast(counterLo, counterHi);
+    requireCounter(counterLo, counterHi);
     this.#key.sealPacket(buffer, offset, payloadLength, this.#noncePrefix, counterLo, counterHi);
     return PACKET_OVERHEAD + payloadLength;
   }
@@ -53,7 +53,7 @@ export class PacketCipher extends Redacted {
    * the plaintext, which then starts 68 bytes behind `offset`, or -1 if the packet is too short or its tag is
    * wrong; no plaintext is left in the buffer then. The counter is header bytes 16..24; whether it is fresh
    * is the replay window's question. The nonce prefix comes from the session id, the copy in the packet is
-   * ignored. Throws `destroyed`.
+   * ignored. Throws `destroyed`, and `invalid-length` for an offset or length that is no whole number.
    */
   openPacket(buffer: Uint8Array, offset: number, length: number): number {
     if (length < PACKET_OVERHEAD || offset + length > buffer.length) return -1;
@@ -63,7 +63,7 @@ export class PacketCipher extends Redacted {
 
   /**
    * Adds a packet to a batch of this cipher's provider: to be sealed with that counter, or to be opened, in which case the
-   * header's counter counts. Throws `counter-exhausted`, and what {@link AeadBatch.add} throws.
+   * header's counter counts. Throws `counter-exhausted`, `invalid-argument`, and what {@link AeadBatch.add} throws.
    */
   addTo(
     batch: AeadBatch,
@@ -73,13 +73,13 @@ export class PacketCipher extends Redacted {
     counterLo: number,
     counterHi: number,
   ): void {
-    refuseLast(counterLo, counterHi);
+    requireCounter(counterLo, counterHi);
     batch.add(this.#key, buffer, offset, payloadLength, this.#noncePrefix, counterLo, counterHi);
   }
 
   /** Ciphertext and tag of `plaintext` in a new array; the input stays as it is. Throws as `sealPacket`. */
   seal(counterLo: number, counterHi: number, aad: Uint8Array, plaintext: Uint8Array): Uint8Array {
-    refuseLast(counterLo, counterHi);
+    requireCounter(counterLo, counterHi);
     this.#setCounter(counterLo, counterHi);
     const sealed = new Uint8Array(plaintext.length + TAG_SIZE);
     sealed.set(plaintext);
@@ -112,8 +112,14 @@ export class PacketCipher extends Redacted {
   }
 }
 
-/** Refuses 2^64 - 1, which no receiver accepts (spec crypto.md §5). */
-function refuseLast(counterLo: number, counterHi: number): void {
+/**
+ * Refuses 2^64 - 1, which no receiver accepts (spec crypto.md §5), and halves that are no u32: cut to 32 bits they would be
+ * the counter of another packet.
+ */
+function requireCounter(counterLo: number, counterHi: number): void {
+  if (counterLo >>> 0 !== counterLo || counterHi >>> 0 !== counterHi) {
+    throw new CryptoError("invalid-argument", "a counter is two u32", counterLo);
+  }
   if (counterLo === MAX_U32 && counterHi === MAX_U32) {
     throw new CryptoError("counter-exhausted", "the transmit counter is used up");
   }

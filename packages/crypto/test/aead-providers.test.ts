@@ -22,6 +22,7 @@ const providers: [string, AeadProvider][] = aeadProviderNames().map((name) => [n
 if (sodium !== undefined) providers.push(["sodium for every length", sodium]);
 
 const OVERHEAD = 84;
+const isNode = typeof process !== "undefined" && process.versions?.node !== undefined;
 const keyBytes = pattern(32, 3);
 
 /** Memory as the provider likes it. */
@@ -89,6 +90,19 @@ describe.each(providers)("the provider %s", (_, provider) => {
     );
   });
 
+  test("what was not in the last batch was not opened", () => {
+    const memory = memoryOf(provider, 256);
+    const batch = provider.createBatch();
+    const key = provider.create(keyBytes);
+    for (const places of [[0, 128], [0]]) {
+      for (const at of places) batch.add(key, memory, at, 20, 1, at, 0);
+      batch.seal();
+      for (const at of places) batch.add(key, memory, at, 20, 1, 0, 0);
+      batch.open();
+      expect([0, 1, 2].map((i) => batch.opened(i))).toEqual([true, places.length === 2, false]);
+    }
+  });
+
   test("a key that is wiped while its packet waits in a batch seals and opens nothing", () => {
     const memory = memoryOf(provider, 256);
     for (const run of ["seal", "open"] as const) {
@@ -99,6 +113,12 @@ describe.each(providers)("the provider %s", (_, provider) => {
       key.destroy();
       expect(() => batch[run]()).toThrow(expect.objectContaining({ code: "destroyed" }));
       expect(memory.slice()).toEqual(before);
+      // The batch is there for the keys that live.
+      expect(batch.count).toBe(0);
+      batch.add(provider.create(keyBytes), memory, 0, 64, 0, 0, 0);
+      batch.seal();
+      expect(memory.slice()).not.toEqual(before);
+      memory.set(before);
     }
     const dead = provider.create(keyBytes);
     dead.destroy();
@@ -142,11 +162,25 @@ describe.each(providers)("the provider %s", (_, provider) => {
       expect(() => key.sealPacket(memory, 120, 0, 0, 0, 0)).toThrow(refused);
       expect(() => key.openPacket(memory, 0, -1, 0)).toThrow(refused);
       expect(() => key.openPacket(memory, 120, 0, 0)).toThrow(refused);
+      for (const [offset, length] of [
+        [0.5, 10],
+        [0, 10.5],
+        [0.5, 0.5],
+      ] as const) {
+        expect(() => key.sealPacket(memory, offset, length, 0, 0, 0)).toThrow(refused);
+        expect(() => key.openPacket(memory, offset, length, 0)).toThrow(refused);
+        expect(() => key.seal(nonce, none, memory, offset, length)).toThrow(refused);
+        expect(() => key.open(nonce, none, memory, offset, length + 16)).toThrow(refused);
+      }
+      expect(() => key.seal(nonce, none, memory, 0, -1)).toThrow(refused);
       expect(() => key.seal(nonce, none, memory, 0, 185)).toThrow(refused);
       expect(() => key.seal(none, none, memory, 0, 1)).toThrow(refused);
       expect(() => key.open(nonce, none, memory, 190, 20)).toThrow(refused);
       expect(memory.slice()).toEqual(before);
     }
+    const huge = memoryOf(provider, OVERHEAD + AEAD_MAX_LENGTH + 1);
+    expect(() => key.sealPacket(huge, 0, AEAD_MAX_LENGTH + 1, 0, 0, 0)).toThrow(refused);
+    expect(() => key.openPacket(huge, 0, AEAD_MAX_LENGTH + 1, 0)).toThrow(refused);
     const large = new Uint8Array(AEAD_MAX_LENGTH + 17);
     expect(() => key.seal(nonce, none, large, 0, AEAD_MAX_LENGTH + 1)).toThrow(refused);
     expect(() => key.open(nonce, none, large, 0, AEAD_MAX_LENGTH + 17)).toThrow(refused);
@@ -187,6 +221,40 @@ describe("a provider that computes wrongly", () => {
     [
       "ignores the associated data",
       (key) => ({ seal: (nonce, _aad, ...rest) => key.seal(nonce, new Uint8Array(0), ...rest) }),
+    ],
+    [
+      "looks at a part of the tag only",
+      (key) => {
+        let tag = new Uint8Array(16);
+        return {
+          sealPacket(buffer, offset, length, ...nonce) {
+            key.sealPacket(buffer, offset, length, ...nonce);
+            tag = buffer.slice(offset + 68 + length, offset + 84 + length);
+          },
+          openPacket(buffer, offset, length, prefix) {
+            const end = offset + 68 + length;
+            if (buffer[end] === tag[0] && buffer[end + 15] === tag[15]) buffer.set(tag, end);
+            return key.openPacket(buffer, offset, length, prefix);
+          },
+        };
+      },
+    ],
+    [
+      "shows the text of a forgery",
+      (key) => {
+        let plain = new Uint8Array(0);
+        return {
+          sealPacket(buffer, offset, length, ...nonce) {
+            plain = buffer.slice(offset + 68, offset + 68 + length);
+            key.sealPacket(buffer, offset, length, ...nonce);
+          },
+          openPacket(buffer, offset, length, prefix) {
+            const isGenuine = key.openPacket(buffer, offset, length, prefix);
+            if (!isGenuine) buffer.set(plain, offset + 68);
+            return isGenuine;
+          },
+        };
+      },
     ],
     [
       "throws",
@@ -277,6 +345,53 @@ describe("the memory of the WebAssembly provider", () => {
     expect([...words.keys()].filter((i) => words[i] === word && words[i + 1] === word)).toEqual([]);
     // Nor any text that was copied there.
     expect(holds(text)).toBe(false);
+  });
+
+  // Only Node lets a program ask for a collection.
+  test.runIf(isNode)("wipes the keys of those who forget to", async () => {
+    const { setFlagsFromString } = await import("node:v8");
+    const { runInNewContext } = await import("node:vm");
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    const secret = new CaseSource(33).bytes(32);
+    provider.create(secret);
+    expect(holds(secret)).toBe(true);
+    for (let i = 0; i < 100 && holds(secret); i++) {
+      collect();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(holds(secret)).toBe(false);
+  });
+
+  test("keeps nothing of what lay in front of a packet that was copied there", () => {
+    const neighbour = new CaseSource(77).bytes(4_000);
+    const buffer = new Uint8Array(4_000 + OVERHEAD + 100);
+    buffer.set(neighbour);
+    const key = provider.create(keyBytes);
+    key.sealPacket(buffer, 4_000, 100, 1, 2, 3);
+    key.destroy();
+    expect(holds(neighbour)).toBe(false);
+    expect(holds(neighbour.subarray(3_000))).toBe(false);
+  });
+
+  test("takes no packet that lies among its keys or at its very end", () => {
+    const source = new CaseSource(55);
+    const secret = source.bytes(32);
+    const key = provider.create(secret);
+    const keyAt = whole.findIndex((_, at) => secret.every((byte, i) => whole[at + i] === byte));
+    const foreign = expect.objectContaining({ code: "foreign-memory" });
+    const batch = provider.createBatch();
+    const none = new Uint8Array(0);
+    const before = whole.slice();
+    for (const at of [0, 0x400, keyAt, keyAt - OVERHEAD, whole.length - OVERHEAD - 64]) {
+      expect(() => key.sealPacket(whole, at, 64, 1, 2, 3)).toThrow(foreign);
+      expect(() => key.openPacket(whole, at, 64, 1)).toThrow(foreign);
+      expect(() => key.seal(source.bytes(12), none, whole, at + 68, 64)).toThrow(foreign);
+      expect(() => key.open(source.bytes(12), none, whole, at + 68, 80)).toThrow(foreign);
+      expect(() => batch.add(key, whole, at, 64, 1, 2, 3)).toThrow(foreign);
+    }
+    expect(whole.every((byte, at) => byte === before[at])).toBe(true);
+    key.destroy();
   });
 
   test("has no more room for keys after 65 535 of them, and then all still work", () => {

@@ -1,6 +1,6 @@
 import { readU32 } from "@netmesh/wire";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import {
   bytesToHex,
   defaultCurve,
@@ -62,6 +62,19 @@ function shown(keys: ReturnType<typeof deriveForwardSecretKeys>) {
 
 function swapped(keys: ReturnType<typeof shown>) {
   return { ...keys, toResponder: keys.toInitiator, toInitiator: keys.toResponder };
+}
+
+/** What was overwritten while `work` ran, in hex. */
+function wipedBy(work: () => void): string[] {
+  const wiped: string[] = [];
+  const { fill } = Uint8Array.prototype;
+  const spy = vi.spyOn(Uint8Array.prototype, "fill").mockImplementation(function (this: Uint8Array, ...args) {
+    wiped.push(bytesToHex(this));
+    return fill.apply(this, args);
+  });
+  work();
+  spy.mockRestore();
+  return wiped;
 }
 
 describe("the forward-secret schedule", () => {
@@ -151,6 +164,10 @@ describe("the forward-secret schedule", () => {
     }
   });
 
+  test("overwrites what all keys come from", () => {
+    expect(wipedBy(() => deriveForwardSecretKeys(shaken.initiator, "initiator"))).toContain(handshake.prk);
+  });
+
   test("leaves nothing of the keys behind once they are destroyed", () => {
     const keys = deriveForwardSecretKeys(shaken.initiator, "responder");
     keys.destroy();
@@ -169,6 +186,12 @@ describe("the keys of the next epoch", () => {
     responderEphemeral: defaultCurve.publicKey(hex(rekey.responderPrivate)),
     sharedSecret: hex(rekey.sharedSecret),
   };
+
+  test("leave nothing of the shared secret behind, nor of what the keys come from", () => {
+    const wiped = wipedBy(() => deriveRekeyedKeys(inputs, "initiator"));
+    expect(wiped).toContain(rekey.prk);
+    expect(wiped.some((bytes) => bytes.endsWith(rekey.sharedSecret))).toBe(true);
+  });
 
   test.each(curves)("are those of the published vectors with %s", (_, implementation) => {
     const secret = implementation.sharedSecret(hex(rekey.initiatorPrivate), inputs.responderEphemeral);

@@ -165,6 +165,22 @@ test("the last counter of all is not sealed, the one before it is", () => {
   expect(() => cipher.sealPacket(unsealed(1), 0, 1, 0xffff_ffff, 0xffff_ffff)).toThrow(CryptoError);
 });
 
+test.each([
+  ["not a number", Number.NaN, 0],
+  ["negative", -1, -1],
+  ["too large by one", 2 ** 32, 0],
+  ["a fraction", 0, 0.5],
+])("a counter that is %s seals nothing: it would be the counter of another packet", (_, lo, hi) => {
+  const cipher = new PacketCipher(key, SESSION_ID);
+  const packet = unsealed(20);
+  const refused = expect.objectContaining({ code: "invalid-argument" });
+  expect(() => cipher.sealPacket(packet, 0, 20, lo, hi)).toThrow(refused);
+  expect(() => cipher.seal(lo, hi, new Uint8Array(0), packet)).toThrow(refused);
+  const batch = aeadProvider().createBatch();
+  expect(() => cipher.addTo(batch, packet, 0, 20, lo, hi)).toThrow(refused);
+  expect(packet).toEqual(unsealed(20));
+});
+
 test("the prefix folds the session id, and stands before the counter in the nonce", () => {
   expect(noncePrefix(0x00000001_00000007n)).not.toBe(noncePrefix(0x00000002_00000007n));
   expect(noncePrefix(SESSION_ID)).toBe(noncePrefix(SESSION_ID));

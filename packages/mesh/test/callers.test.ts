@@ -1,3 +1,4 @@
+import { aeadProvider } from "@netmesh/crypto";
 import { describe, expect, it } from "vitest";
 import type { CoreOptions } from "../src/core/config.ts";
 import { MeshCore } from "../src/core/mesh-core.ts";
@@ -50,6 +51,35 @@ describe("a core", () => {
     ]) {
       expect(codeOf(() => new MeshCore(optionsOf(change)))).toBeUndefined();
     }
+  });
+
+  it("gives all memory back to the AEAD at the end, with nothing in it of what it has opened", () => {
+    const inUse = new Set<Uint8Array>();
+    const all: Uint8Array[] = [];
+    const memory = {
+      allocate(size: number) {
+        const piece = new Uint8Array(size);
+        inUse.add(piece);
+        all.push(piece);
+        return piece;
+      },
+      release: (piece: Uint8Array) => void inUse.delete(piece),
+    };
+    const network = createTestNetwork(0);
+    const a = network.add();
+    const b = network.add({ aead: { ...aeadProvider(), memory } });
+    a.connect(b);
+    const secret = "nobody else's business";
+    a.call((core) => core.send(b.nodeId, 1n, [new TextEncoder().encode(secret)]));
+    network.advance(100);
+    const isThere = () => all.some((piece) => new TextDecoder("latin1").decode(piece).includes(secret));
+    expect(isThere()).toBe(true);
+    // One for what comes in, the other for what goes out.
+    expect(inUse.size).toBe(2);
+    b.call((core) => core.close());
+    network.advance(1);
+    expect(inUse.size).toBe(0);
+    expect(isThere()).toBe(false);
   });
 
   it("keeps its own copy of the PSK, and wipes that at the end", () => {

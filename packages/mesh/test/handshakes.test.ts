@@ -103,6 +103,21 @@ describe("connecting", () => {
     expect(new Set(asked)).toEqual(new Set([a.nodeId]));
   });
 
+  it("gets no answer from a node that shuts down when it is asked", () => {
+    const network = createTestNetwork(1);
+    const [a] = network.nodes as [TestNode];
+    const b: TestNode = network.add({
+      acceptPeers: () => {
+        b.core.close();
+        return true;
+      },
+    });
+    expect(codeOf(() => a.connect(b))).toBe("handshake-timeout");
+    expect(b.core.counters.datagramsSent).toBe(0);
+    expect(b.core.peerCount).toBe(0);
+    expect(b.core.counters.handshakeRefused).toBe(1);
+  });
+
   it("fails in time with another PSK, and leaves no trace", () => {
     const network = createTestNetwork(1);
     const [b] = network.nodes as [TestNode];

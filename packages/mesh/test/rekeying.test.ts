@@ -1,4 +1,4 @@
-import { bytesToHex, defaultCurve, randomBytes } from "@netmesh/crypto";
+import { bytesToHex, defaultCurve, randomBytes, type X25519KeyPair } from "@netmesh/crypto";
 import { LocalCounter, MAX_EPOCH_PACKETS, SealingKey } from "@netmesh/pool";
 import {
   CONTROL_STREAM_ID,
@@ -9,6 +9,7 @@ import {
   PeerFeature,
   RekeyKind,
   type RekeyMessage,
+  readU32,
   SocketAddress,
 } from "@netmesh/wire";
 import { afterEach, describe, expect, it, vi } from "vitest";
@@ -437,6 +438,15 @@ describe("keys of the past", () => {
     expect(b.eventsOf("data").flatMap(({ packet }) => packet.events.map(numberOf))).toEqual([0]);
   });
 
+  it("are agreed on with private keys that are wiped on both sides", () => {
+    const made = vi.spyOn(defaultCurve, "generateKeyPair");
+    const { network, a, b } = pair();
+    made.mockClear();
+    renew(network, a, b);
+    const privateKeys = made.mock.results.map(({ value }) => (value as X25519KeyPair).privateKey);
+    expect(privateKeys).toEqual([new Uint8Array(32), new Uint8Array(32)]);
+  });
+
   it("seal nothing any more, and neither does the chain bring them back", () => {
     const { network, a, b } = pair();
     const chain = copyBytes(sessionOf(a, b).rekeying?.chainSecret as Uint8Array);
@@ -567,6 +577,24 @@ describe("a peer that does not keep to the rules", () => {
     network.advance(1_000);
     renew(network, a, b);
     expect(epochs(a, b)).toEqual([2, 2]);
+  });
+
+  it("is ignored when it accepts keys before it has shown the ones in between", () => {
+    const { network, a, b } = pair();
+    // The responder never gets to know that the initiator has switched.
+    network.net.tap = (bytes, from) =>
+      !from.equals(a.transport.localAddress) || readU32(bytes, HeaderOffset.COUNTER + 4) === 0;
+    say(network, b, a, { kind: REQUEST, epoch: 1 });
+    until(network, () => sessionOf(a, b).keyEpoch === 1);
+    say(network, b, a, { kind: REQUEST, epoch: 2 });
+    expect(sessionOf(a, b).rekeying?.unanswered?.epoch).toBe(2);
+    const before = a.core.counters.rekeyIgnored;
+    say(network, b, a, { kind: ACCEPT, epoch: 2, publicKey: own });
+    expect(a.core.counters.rekeyIgnored).toBe(before + 1);
+    expect(epochs(a, b)).toEqual([1, 0]);
+    expect([...sessionOf(a, b).rx].map(({ number }) => number)).toEqual([0, 1]);
+    network.net.tap = undefined;
+    until(network, () => epochs(a, b).every((epoch) => epoch === 2));
   });
 
   it("is put off when it proposes again before packets of the last keys can all have arrived", () => {

@@ -41,7 +41,8 @@ export class DispatchOrder<T> {
   /**
    * Takes the result of a place, and delivers all results that no earlier place stands before any more.
    * Complete the places of a worker that has died as well, or those behind them wait for ever. Throws
-   * `not-pending` for a place that is complete or was never given out.
+   * `not-pending` for a place that is complete or was never given out; what `deliver` throws first, once all
+   * are delivered.
    */
   complete(place: number, result: T, deliver: (result: T) => void): void {
     const at = place % this.capacity;
@@ -50,12 +51,20 @@ export class DispatchOrder<T> {
     }
     this.#results[at] = result;
     this.#isComplete[at] = true;
+    let isFailed = false;
+    let failure: unknown;
     for (let i = this.#first % this.capacity; this.#isComplete[i] === true; i = this.#first % this.capacity) {
       const next = this.#results[i] as T;
       this.#results[i] = undefined;
       this.#isComplete[i] = false;
       this.#first++;
-      deliver(next);
+      try {
+        deliver(next);
+      } catch (error) {
+        if (!isFailed) failure = error;
+        isFailed = true;
+      }
     }
+    if (isFailed) throw failure;
   }
 }

@@ -27,7 +27,11 @@ export class SealingKey extends Redacted {
   readonly #cipher: PacketCipher;
   readonly #counter: NonceCounter;
   #isRetired = false;
-  /** Whether the counter's present value has not been sealed with yet. */
+  /** The value that `advance` took, low half: the counter may have gone on for another key since. */
+  #counterLo = 0;
+  /** High half. */
+  #counterHi = 0;
+  /** Whether that value has not been sealed with yet. */
   #isFresh = false;
 
   /** `key` has 32 bytes and is copied; wipe yours. */
@@ -55,6 +59,8 @@ export class SealingKey extends Redacted {
       if (error instanceof PoolError && error.code === "stale-generation") this.retire();
       throw error;
     }
+    this.#counterLo = this.#counter.lo;
+    this.#counterHi = this.#counter.hi;
     this.#isFresh = true;
   }
 
@@ -65,12 +71,13 @@ export class SealingKey extends Redacted {
   seal(buffer: Uint8Array, offset: number, payloadLength: number): number {
     if (!this.#isFresh) throw new PoolError("stale-generation", "this counter value was used");
     this.#isFresh = false;
-    return this.#cipher.sealPacket(buffer, offset, payloadLength, this.#counter.lo, this.#counter.hi);
+    return this.#cipher.sealPacket(buffer, offset, payloadLength, this.#counterLo, this.#counterHi);
   }
 
   /** Wipes the key. Idempotent; sealing throws `stale-generation` afterwards. */
   retire(): void {
     this.#isRetired = true;
+    this.#isFresh = false;
     this.#cipher.destroy();
     this.#counter.release?.();
   }

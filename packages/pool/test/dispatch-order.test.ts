@@ -45,6 +45,20 @@ test("nothing more is given out while the oldest is still under way", () => {
   expect(order.begin()).toBe(3);
 });
 
+test("a result that cannot be delivered holds none of the others up", () => {
+  const order = new DispatchOrder<number>(3);
+  const delivered: number[] = [];
+  const places = [order.begin(), order.begin(), order.begin()];
+  const deliver = (result: number) => {
+    delivered.push(result);
+    if (result < 2) throw new Error(`no room for ${result}`);
+  };
+  order.complete(places[2] as number, 2, deliver);
+  order.complete(places[1] as number, 1, deliver);
+  expect(() => order.complete(places[0] as number, 0, deliver)).toThrow("no room for 0");
+  expect([delivered, order.pending]).toEqual([[0, 1, 2], 0]);
+});
+
 test("a result that is undefined is a result", () => {
   const order = new DispatchOrder<undefined>(1);
   let delivered = 0;

@@ -230,9 +230,22 @@ test("a sealing key seals once per counter it took, and never again once it is r
   sealing.advance();
   sealing.seal(packet, 0, 0);
   expect(() => sealing.seal(packet, 0, 0)).toThrow(expect.objectContaining({ code: "stale-generation" }));
+  sealing.advance();
   sealing.retire();
   sealing.retire();
+  expect(() => sealing.seal(packet, 0, 0)).toThrow(expect.objectContaining({ code: "stale-generation" }));
   expect(() => sealing.advance()).toThrow(expect.objectContaining({ code: "stale-generation" }));
+});
+
+test("two sealing keys on one counter never seal with the same value, whatever the order of their steps", () => {
+  const counter = new LocalCounter();
+  const [first, second] = [new SealingKey(key, 1n, { counter }), new SealingKey(key, 1n, { counter })];
+  const [a, b] = [make().buildHeartbeat(), make().buildHeartbeat()];
+  first.advance();
+  second.advance();
+  second.seal(b, 0, 0);
+  first.seal(a, 0, 0);
+  expect([a, b].map(counterOf)).toEqual([0n, 1n]);
 });
 
 test("nothing about a builder or a sealing key leads to the tx key", () => {

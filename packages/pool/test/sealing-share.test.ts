@@ -1,5 +1,5 @@
 import { type AeadKey, type AeadProvider, nobleAead } from "@netmesh/crypto";
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import {
   acceptSealing,
   PacketBuilder,
@@ -12,6 +12,10 @@ import { counterOf, pattern } from "./support/vectors.ts";
 
 const key = pattern(32, 1);
 const SESSION = 0xabcdefn;
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 /** A thread that keeps what arrives. */
 function mailbox(): PostTarget & { readonly posted: unknown[]; readonly arrived: SealingGrant[] } {
@@ -94,6 +98,25 @@ describe("the key", () => {
     expect(box.arrived[0]).toMatchObject({ kind: "seal", sessionId: SESSION, generation: 0 });
   });
 
+  test("is wiped here when the last worker has got it, or when it is retired", () => {
+    const wiped: string[] = [];
+    const { fill } = Uint8Array.prototype;
+    vi.spyOn(Uint8Array.prototype, "fill").mockImplementation(function (this: Uint8Array, ...args) {
+      wiped.push(String(this));
+      return fill.apply(this, args);
+    });
+    const box = mailbox();
+    const share = new SealingShare(key, SESSION, { workers: 2 });
+    share.grantTo(box);
+    expect(wiped).not.toContain(String(key));
+    share.grantTo(box);
+    expect(wiped).toContain(String(key));
+    wiped.length = 0;
+    const retired = new SealingShare(key, SESSION, { workers: 2 });
+    retired.retire();
+    expect(wiped).toContain(String(key));
+  });
+
   test("is in nothing that is printed", () => {
     const share = new SealingShare(key, SESSION, { workers: 2 });
     expect(JSON.stringify(share)).toBe(
@@ -122,6 +145,30 @@ describe("retiring a share", () => {
     });
     expect(keys.map(({ isRetired }) => isRetired)).toEqual([true, true]);
     expect(() => builders[0]?.buildHeartbeat()).toThrow(refusal("stale-generation"));
+    expect(share.holders).toBe(0);
+  });
+
+  test("counts a worker until its key is wiped, and no longer", () => {
+    const box = mailbox();
+    const share = new SealingShare(key, SESSION, { workers: 1 });
+    const holdersAtWiping: number[] = [];
+    const provider: AeadProvider = {
+      ...nobleAead,
+      create(bytes: Uint8Array): AeadKey {
+        const made = nobleAead.create(bytes);
+        const { destroy } = made;
+        made.destroy = () => {
+          holdersAtWiping.push(share.holders);
+          destroy.call(made);
+        };
+        return made;
+      },
+    };
+    share.grantTo(box);
+    const sealing = acceptSealing(box.arrived[0] as SealingGrant, provider);
+    share.retire();
+    expect(() => sealing.advance()).toThrow(refusal("stale-generation"));
+    expect(holdersAtWiping).toEqual([1]);
     expect(share.holders).toBe(0);
   });
 

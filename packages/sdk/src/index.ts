@@ -16,7 +16,16 @@ export type {
   Transport,
   TransportListener,
 } from "@netmesh/mesh";
-export type { SocketOptions, SocketStats } from "@netmesh/transport-udp";
+export type {
+  Fallback,
+  FallbackCode,
+  ReceiveBatches,
+  SocketMode,
+  SocketOptions,
+  SocketStats,
+  TransportOptions,
+  TransportStats,
+} from "@netmesh/transport-udp";
 // The mesh
 export type { Address } from "./address.ts";
 export type { OpOptions } from "./arguments.ts";

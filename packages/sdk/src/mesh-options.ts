@@ -7,7 +7,7 @@ import type {
   SecurityMode,
   Transport,
 } from "@netmesh/mesh";
-import type { SocketOptions } from "@netmesh/transport-udp";
+import type { TransportOptions } from "@netmesh/transport-udp";
 
 /** An implementation of ChaCha20-Poly1305. */
 export type AeadName = "wasm" | "noble" | "native";
@@ -69,8 +69,11 @@ export interface MeshOptions {
    * packets, where the package sodium-native is installed). Default `"wasm"` where it runs, else `"noble"`.
    */
   readonly aead?: AeadName;
-  /** Settings of the UDP socket. */
-  readonly socket?: SocketOptions;
+  /**
+   * Settings of the UDP socket; `mode` chooses between many datagrams per system call (Linux, with the package koffi) and
+   * `node:dgram`, and is the best that runs by default.
+   */
+  readonly socket?: Omit<TransportOptions, "memory">;
   /** Another way to move datagrams; `bind` and `socket` are then ignored. Closed with the mesh. */
   readonly transport?: Transport;
 }

@@ -13,7 +13,7 @@ import {
   monotonicClock,
   type Stream,
 } from "@netmesh/mesh";
-import { type SocketStats, UdpTransport } from "@netmesh/transport-udp";
+import { type TransportStats, UdpTransport } from "@netmesh/transport-udp";
 import { copyBytes, SocketAddress } from "@netmesh/wire";
 import { type Address, resolveAddress } from "./address.ts";
 import { abortable, type OpOptions, requireBytes, requireId, signalOf, toEvents } from "./arguments.ts";
@@ -68,7 +68,7 @@ export interface MeshStats {
   /** Which implementation seals packets. */
   readonly aead: AeadName;
   /** Present with the built-in transport. */
-  readonly socket: SocketStats | undefined;
+  readonly socket: TransportStats | undefined;
   /** Everything sent, received, forwarded, opened, refused and dropped, by reason. */
   readonly counters: Readonly<Counters>;
 }
@@ -148,7 +148,11 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
         options.noiseKey === undefined
           ? staticKeyPairFromIdentity(identity)
           : StaticKeyPair.fromPrivateKey(options.noiseKey);
-      udp = options.transport === undefined ? await UdpTransport.bind(bind, options.socket) : undefined;
+      if (options.transport === undefined) {
+        // Packets arrive where they are opened.
+        const memory = aead.memory === undefined ? {} : { memory: aead.memory };
+        udp = await UdpTransport.bind(bind, { ...options.socket, ...memory });
+      }
       const transport = options.transport ?? (udp as UdpTransport);
       return new Mesh(
         (mesh) =>

@@ -1,11 +1,9 @@
 import { createSocket, type Socket } from "node:dgram";
 import { AddressBook, SocketAddress } from "@netmesh/wire";
+import { MAX_DATAGRAM_BYTES } from "./datagram-size.ts";
 import { DEFAULT_BUFFER_BYTES, requestBuffer, type SocketBuffers } from "./socket-buffers.ts";
 import { StagingRing } from "./staging-ring.ts";
 import { systemCodeOf, TransportError, toTransportError } from "./transport-error.ts";
-
-/** Largest UDP payload over IPv4: 65 535 less the IP and UDP headers. */
-export const MAX_DATAGRAM_BYTES = 65_507;
 
 /** How to bind a socket. */
 export interface SocketOptions extends Partial<SocketBuffers> {
@@ -96,10 +94,7 @@ export class BoundSocket {
 
   static async bind(address: string | SocketAddress, options: SocketOptions): Promise<BoundSocket> {
     const { host, port, family } = parseAddress(address);
-    requireCount("maxQueuedDatagrams", options.maxQueuedDatagrams);
-    requireCount("maxQueuedBytes", options.maxQueuedBytes);
-    requireCount("receiveBufferBytes", options.receiveBufferBytes);
-    requireCount("sendBufferBytes", options.sendBufferBytes);
+    requireSocketOptions(options);
     const socket = createSocket({
       type: family === 4 ? "udp4" : "udp6",
       reuseAddr: options.reuseAddress ?? false,
@@ -260,6 +255,14 @@ export function parseAddress(address: string | SocketAddress): SocketAddress {
   } catch (error) {
     throw new TransportError("invalid-argument", (error as Error).message, { cause: error });
   }
+}
+
+/** Throws TransportError `invalid-argument` for sizes that make no sense. */
+export function requireSocketOptions(options: SocketOptions): void {
+  requireCount("maxQueuedDatagrams", options.maxQueuedDatagrams);
+  requireCount("maxQueuedBytes", options.maxQueuedBytes);
+  requireCount("receiveBufferBytes", options.receiveBufferBytes);
+  requireCount("sendBufferBytes", options.sendBufferBytes);
 }
 
 function requireCount(name: string, value: number | undefined): void {

@@ -12,6 +12,8 @@ export type TransportErrorCode =
   | "would-block"
   /** An argument makes no sense; nothing was done. */
   | "invalid-argument"
+  /** What was asked for does not run here. */
+  | "unsupported"
   /** The operating system refused; see `systemCode`. */
   | "socket";
 

@@ -1,32 +1,27 @@
-import { DatagramBatch, type SocketAddress } from "@netmesh/wire";
-import { BoundSocket, type SocketOptions, type SocketStats } from "./bound-socket.ts";
+import type { DatagramBatch, SocketAddress } from "@netmesh/wire";
+import { batchedParts } from "./batched/availability.ts";
+import { BatchedSocket } from "./batched/batched-socket.ts";
+import { parseAddress, requireSocketOptions } from "./bound-socket.ts";
+import { PortableSocket } from "./portable-socket.ts";
 import type { SocketBuffers } from "./socket-buffers.ts";
 import { TransportError } from "./transport-error.ts";
-
-/** What a transport reports. */
-export interface TransportListener {
-  /**
-   * Datagrams in arrival order, 1..64 of them. The batch is the transport's and reused: take what is
-   * needed before returning.
-   */
-  receive(batch: DatagramBatch): void;
-  /** There is room again after `send` accepted less than it was given. */
-  writable?(): void;
-  /** The transport is closed; nothing follows. */
-  closed?(error?: Error): void;
-}
+import type {
+  TransportListener,
+  TransportOptions,
+  TransportSocket,
+  TransportStats,
+} from "./transport-socket.ts";
 
 /**
- * The UDP leg of a mesh node: one bound socket, batches in, batches out (transport §2, §9.1).
+ * The UDP leg of a mesh node: one bound socket, batches in, batches out (transport §2, §5, §6, §9.1).
  *
  * Errors of the network never throw and never end the receiving; they are counted, see
  * {@link UdpTransport.stats}. What arrives before {@link UdpTransport.listen} is counted and lost.
  */
 export class UdpTransport implements AsyncDisposable {
-  readonly #socket: BoundSocket;
-  readonly #batch: DatagramBatch = new DatagramBatch();
+  readonly #socket: TransportSocket;
 
-  private constructor(socket: BoundSocket) {
+  private constructor(socket: TransportSocket) {
     this.#socket = socket;
   }
 
@@ -34,10 +29,24 @@ export class UdpTransport implements AsyncDisposable {
    * Binds a literal address such as `"0.0.0.0:0"` or `"[::]:4433"`; port 0 takes a free one. An IPv6
    * socket also talks to IPv4 peers unless `ipv6Only`.
    *
-   * @throws TransportError `address-in-use`, `address-not-available`, `invalid-argument`, `socket`
+   * @throws TransportError `address-in-use`, `address-not-available`, `invalid-argument`, `socket`, and
+   *   `unsupported` when `mode` is `"batched"` and that does not run here
    */
-  static async bind(address: string | SocketAddress, options: SocketOptions = {}): Promise<UdpTransport> {
-    return new UdpTransport(await BoundSocket.bind(address, options));
+  static async bind(address: string | SocketAddress, options: TransportOptions = {}): Promise<UdpTransport> {
+    const local = parseAddress(address);
+    requireSocketOptions(options);
+    const { mode = "auto" } = options;
+    if (mode === "portable") return new UdpTransport(await PortableSocket.bind(local, options, undefined));
+    if (mode !== "auto" && mode !== "batched") {
+      throw new TransportError("invalid-argument", `mode must be auto, batched or portable, got ${mode}`);
+    }
+    const parts = await batchedParts();
+    if ("sys" in parts) {
+      const offload = parts.offload && options.offload !== false;
+      return new UdpTransport(BatchedSocket.bind(parts.sys, parts.loop, local, { ...options, offload }));
+    }
+    if (mode === "batched") throw new TransportError("unsupported", parts.reason);
+    return new UdpTransport(await PortableSocket.bind(local, options, parts));
   }
 
   /** Where the socket is bound, with the port that was really assigned. */
@@ -56,19 +65,10 @@ export class UdpTransport implements AsyncDisposable {
    * @throws TransportError `invalid-argument` when there is a listener already.
    */
   listen(listener: TransportListener): void {
-    if (this.#socket.owner !== undefined) {
+    if (this.#socket.listener !== undefined) {
       throw new TransportError("invalid-argument", "a transport has one listener");
     }
-    const batch = this.#batch;
-    this.#socket.owner = {
-      received: (bytes, source) => {
-        batch.clear();
-        batch.push(bytes, source);
-        listener.receive(batch);
-      },
-      writable: () => listener.writable?.(),
-      closed: () => listener.closed?.(),
-    };
+    this.#socket.listener = listener;
   }
 
   /**
@@ -76,20 +76,15 @@ export class UdpTransport implements AsyncDisposable {
    *
    * @returns how many datagrams were accepted, from the front. Fewer than `batch.count` means that the
    *   send queue is full (the rest is the caller's, `writable` follows) or the transport closed. The
-   *   bytes are copied as needed: they belong to the caller again on return. An accepted datagram that
-   *   the kernel refuses, or that is longer than UDP allows, is counted and lost.
+   *   bytes belong to the caller again on return. An accepted datagram that the kernel refuses, or that
+   *   is longer than UDP allows, is counted and lost.
    */
   send(batch: DatagramBatch): number {
-    const { bytes, addresses, count } = batch;
-    for (let i = 0; i < count; i++) {
-      const outcome = this.#socket.send(bytes[i] as Uint8Array, addresses[i] as SocketAddress);
-      if (outcome === "full" || outcome === "closed") return i;
-    }
-    return count;
+    return this.#socket.send(batch);
   }
 
-  /** Counters since the bind. */
-  stats(): SocketStats {
+  /** Which socket it is, and counters since the bind. */
+  stats(): TransportStats {
     return this.#socket.stats();
   }
 

@@ -53,7 +53,7 @@ function batchOf(count: number, length = 10): DatagramBatch {
 async function transportWith(
   options: SocketOptions,
 ): Promise<{ transport: UdpTransport; writable: () => number }> {
-  const transport = await UdpTransport.bind("127.0.0.1:0", options);
+  const transport = await UdpTransport.bind("127.0.0.1:0", { ...options, mode: "portable" });
   let writable = 0;
   transport.listen({
     receive: () => undefined,
@@ -125,7 +125,7 @@ describe("a full send queue", () => {
   });
 
   it("does not mind a listener without writable", async () => {
-    const transport = await UdpTransport.bind("127.0.0.1:0", { maxQueuedDatagrams: 1 });
+    const transport = await UdpTransport.bind("127.0.0.1:0", { mode: "portable", maxQueuedDatagrams: 1 });
     transport.listen({ receive: () => undefined });
     expect(transport.send(batchOf(2))).toBe(1);
     drain();

@@ -1,15 +1,10 @@
 import { DatagramBatch, SocketAddress } from "@netmesh/wire";
 import { afterEach, describe, expect, it } from "vitest";
 import { testing, UdpTransport } from "../src/index.ts";
+import { modes } from "./modes.ts";
 import { pattern } from "./packets.ts";
 
 const open: UdpTransport[] = [];
-
-async function bind(): Promise<UdpTransport> {
-  const transport = await UdpTransport.bind("127.0.0.1:0", testing);
-  open.push(transport);
-  return transport;
-}
 
 function batchOf(peer: SocketAddress, ...datagrams: Uint8Array[]): DatagramBatch {
   const batch = new DatagramBatch();
@@ -37,7 +32,13 @@ afterEach(async () => {
   await Promise.all(open.splice(0).map((transport) => transport.close()));
 });
 
-describe("UdpTransport", () => {
+describe.each(modes)("a $name UdpTransport", ({ options }) => {
+  async function bind(): Promise<UdpTransport> {
+    const transport = await UdpTransport.bind("127.0.0.1:0", { ...testing, ...options });
+    open.push(transport);
+    return transport;
+  }
+
   it("delivers a batch in order, with the sender's address", async () => {
     const [a, b] = [await bind(), await bind()];
     const arrived = collect(b, 64);
@@ -127,7 +128,7 @@ describe("UdpTransport", () => {
     let bytes = 0;
     b.listen({
       receive: (batch) => {
-        bytes += batch.bytes[0]?.length ?? 0;
+        for (let i = 0; i < batch.count; i++) bytes += batch.bytes[i]?.length ?? 0;
       },
     });
     const batch = batchOf(b.localAddress, ...Array.from({ length: 64 }, (_, i) => pattern(256, i)));

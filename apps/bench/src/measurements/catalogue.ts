@@ -5,6 +5,7 @@ import { packetJobs } from "./packet.ts";
 import { relayJobs } from "./relay.ts";
 import { roundTripJobs } from "./round-trip.ts";
 import { throughputJobs } from "./throughput.ts";
+import { transportJobs } from "./transport.ts";
 
 /** Everything that can be measured, in the order of the report. */
 export const JOBS: readonly Job[] = [
@@ -14,6 +15,7 @@ export const JOBS: readonly Job[] = [
   ...relayJobs,
   ...floodJobs,
   ...packetJobs,
+  ...transportJobs,
 ];
 
 /** The jobs whose id is one of the names, or begins with one and a colon; none given takes all. */

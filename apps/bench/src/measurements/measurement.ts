@@ -29,9 +29,14 @@ export type MeasurementName =
   | "packet-build-allocation"
   | "packet-build-collections"
   | "packet-receive-allocation"
-  | "packet-receive-collections";
+  | "packet-receive-collections"
+  | "transport-relay"
+  | "transport-throughput"
+  | "transport-bytes"
+  | "transport-round-trip-p50"
+  | "transport-idle-cpu";
 
-export type Unit = "events/s" | "packets/s" | "ns" | "µs" | "ms" | "B" | "count" | "×";
+export type Unit = "events/s" | "packets/s" | "MB/s" | "ns" | "µs" | "ms" | "B" | "count" | "×" | "%";
 
 /** A number for each of the processes that take part; null for those that do not, or where it means nothing. */
 export interface PerSide {

@@ -1,4 +1,5 @@
 import { createCipheriv, createSecretKey } from "node:crypto";
+import { type HeapProfiler, Session } from "node:inspector";
 import { PerformanceObserver } from "node:perf_hooks";
 import {
   type AeadProvider,
@@ -32,6 +33,8 @@ const PAYLOADS: readonly number[] = [64, 1_200, 8_000];
 const TURN_MS = 10;
 /** Packets over which allocations are counted. */
 const ALLOCATION_PACKETS = 1_000_000;
+/** One allocation in about so many bytes is looked at. */
+const SAMPLING_BYTES = 4_096;
 const KEY = new Uint8Array(32).fill(7);
 const SESSION_ID = 0x1122_3344_5566_7788n;
 
@@ -96,7 +99,9 @@ function opening(payload: number): Contestant[] {
       packets: 1,
       step() {
         slot.bytes.set(sealed);
-        return cipher.openPacket(slot.bytes, PACKET_OFFSET, length);
+        const opened = cipher.openPacket(slot.bytes, PACKET_OFFSET, length);
+        if (opened < 0) throw new Error("the packet was not opened");
+        return opened;
       },
     };
   });
@@ -218,20 +223,50 @@ function race(contestants: readonly Contestant[], { seconds, warmUpSeconds }: Li
 /** Bytes allocated per packet over a million packets, and collections meanwhile. */
 async function allocations(contestant: Contestant): Promise<{ bytes: number; collections: number }> {
   turn(contestant, 200);
+  const bytes = allocatedBytes(() => run(contestant, ALLOCATION_PACKETS)) / ALLOCATION_PACKETS;
   let collections = 0;
   const observer = new PerformanceObserver((list) => {
     collections += list.getEntries().length;
   });
   observer.observe({ entryTypes: ["gc"] });
-  // What the warm-up has left is collected before, not meanwhile.
+  // What came before is collected before, not meanwhile.
   await new Promise((resolve) => setTimeout(resolve, 50));
   collections = 0;
-  const before = process.memoryUsage().heapUsed;
-  for (let i = 0; i < ALLOCATION_PACKETS; i++) consumed.value ^= contestant.step();
-  const after = process.memoryUsage().heapUsed;
+  run(contestant, ALLOCATION_PACKETS);
   await new Promise((resolve) => setTimeout(resolve, 50));
   observer.disconnect();
-  return { bytes: Math.max(0, after - before) / ALLOCATION_PACKETS, collections };
+  return { bytes, collections };
+}
+
+function run(contestant: Contestant, packets: number): void {
+  for (let i = 0; i < packets; i++) consumed.value ^= contestant.step();
+}
+
+/** What the work allocates by the engine's sampling, whether or not it is collected before the end. */
+function allocatedBytes(work: () => void): number {
+  const session = new Session();
+  session.connect();
+  let profile: HeapProfiler.SamplingHeapProfile | undefined;
+  try {
+    // Calls answer before they return.
+    session.post("HeapProfiler.startSampling", {
+      samplingInterval: SAMPLING_BYTES,
+      includeObjectsCollectedByMajorGC: true,
+      includeObjectsCollectedByMinorGC: true,
+    });
+    work();
+    session.post("HeapProfiler.stopSampling", (error, result) => {
+      if (error === null) profile = result.profile;
+    });
+  } finally {
+    session.disconnect();
+  }
+  if (profile === undefined) throw new Error("the heap was not sampled");
+  return sizeOf(profile.head);
+}
+
+function sizeOf({ selfSize, children }: HeapProfiler.SamplingHeapProfileNode): number {
+  return children.reduce((size, child) => size + sizeOf(child), selfSize);
 }
 
 function observation(value: number): Observation {

@@ -9,6 +9,7 @@ import {
   type AeadProvider,
   requireLimits,
   requireRoom,
+  requireSealed,
 } from "./provider.ts";
 import { SequentialBatch } from "./sequential-batch.ts";
 
@@ -46,7 +47,7 @@ class SodiumKey extends MessageKey {
 
   seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void {
     this.#check(nonce, aad, length);
-    requireRoom(buffer, offset, length + TAG_SIZE);
+    requireSealed(buffer, offset, length);
     const sealed = buffer.subarray(offset, offset + length + TAG_SIZE);
     const plain = buffer.subarray(offset, offset + length);
     this.#sodium.crypto_aead_chacha20poly1305_ietf_encrypt(sealed, plain, aad, null, nonce, this.#key);

@@ -10,6 +10,7 @@ import {
   type AeadProvider,
   requireLimits,
   requireRoom,
+  requireSealed,
 } from "./provider.ts";
 import { SequentialBatch } from "./sequential-batch.ts";
 
@@ -25,7 +26,7 @@ class NobleKey extends MessageKey {
   seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void {
     const cipher = this.#cipher(nonce, aad, length);
     const end = offset + length;
-    requireRoom(buffer, offset, length + TAG_SIZE);
+    requireSealed(buffer, offset, length);
     cipher.encrypt(buffer.subarray(offset, end), buffer.subarray(offset, end + TAG_SIZE));
   }
 

@@ -1,4 +1,4 @@
-import { PACKET_OVERHEAD } from "@netmesh/wire";
+import { PACKET_OVERHEAD, TAG_SIZE } from "@netmesh/wire";
 import { CryptoError } from "../errors.ts";
 
 /** Bytes of a ChaCha20-Poly1305 key (RFC 8439 §2.8). */
@@ -15,7 +15,8 @@ export interface AeadKey {
   /**
    * Encrypts `length` bytes (at most 65 536) of `buffer` at `offset` in place and writes the 16-byte tag right behind
    * them; the caller provides that room. `nonce` has 12 bytes and must never repeat under one key; `aad` has at most
-   * 4064. Throws `destroyed` or `invalid-length`, and then has changed nothing.
+   * 4064. Throws `destroyed`, `invalid-length`, or `foreign-memory` for bytes of the provider's memory that it keeps for
+   * itself, and then has changed nothing.
    */
   seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void;
   /**
@@ -47,7 +48,11 @@ export interface AeadKey {
   destroy(): void;
 }
 
-/** Memory in which a provider seals and opens packets where they lie. */
+/**
+ * Memory in which a provider seals and opens packets where they lie. All pieces are views of one buffer, in which the
+ * provider may keep its keys too: hand on the bytes of a piece, never its `buffer`. Posting a piece to another thread
+ * would clone that buffer as a whole; post a copy.
+ */
 export interface PacketMemory {
   /** `size` bytes, their contents arbitrary; undefined when there is no more. */
   allocate(size: number): Uint8Array<ArrayBuffer> | undefined;
@@ -76,11 +81,14 @@ export interface AeadBatch {
     counterLo: number,
     counterHi: number,
   ): void;
-  /** Seals everything added; the batch is empty then. Throws `destroyed` before anything is sealed. */
+  /**
+   * Seals everything added. Throws `destroyed` when a key was wiped meanwhile, before anything is sealed. The batch is empty
+   * afterwards in either case.
+   */
   seal(): void;
-  /** Opens everything added; the batch is empty then. Throws `destroyed` before anything is opened. */
+  /** Opens everything added. Throws as `seal`, and empties the batch as `seal` does. */
   open(): void;
-  /** Whether the packet added as number `index` (from 0) before the last `open` had a good tag. */
+  /** Whether a packet was added as number `index` (from 0) before the last `open` and had a good tag. */
   opened(index: number): boolean;
 }
 
@@ -96,9 +104,10 @@ export interface AeadProvider {
   createBatch(): AeadBatch;
 }
 
-/** Throws `invalid-length` unless `size` bytes at `offset` lie in `buffer`. */
+/** Throws `invalid-length` unless `size` bytes at `offset`, both whole numbers, lie in `buffer`. */
 export function requireRoom(buffer: Uint8Array, offset: number, size: number): void {
-  if (!(offset >= 0 && size >= 0 && offset + size <= buffer.length)) {
+  const isWhole = Number.isInteger(offset) && Number.isInteger(size);
+  if (!(isWhole && offset >= 0 && size >= 0 && offset + size <= buffer.length)) {
     throw new CryptoError(
       "invalid-length",
       `${size} bytes at ${offset} do not lie in ${buffer.length}`,
@@ -107,8 +116,19 @@ export function requireRoom(buffer: Uint8Array, offset: number, size: number): v
   }
 }
 
-/** Throws `invalid-length` unless header, payload and tag of a packet lie in `buffer`; returns their size. */
+/** Throws `invalid-length` unless `length` bytes of text and their tag lie in `buffer` at `offset`; returns their size. */
+export function requireSealed(buffer: Uint8Array, offset: number, length: number): number {
+  const size = length >= 0 ? length + TAG_SIZE : length;
+  requireRoom(buffer, offset, size);
+  return size;
+}
+
+/**
+ * Throws `invalid-length` unless header, payload (at most 65 536 bytes) and tag of a packet lie in `buffer`; returns their
+ * size.
+ */
 export function requirePacket(buffer: Uint8Array, offset: number, payloadLength: number): number {
+  requireLimits(payloadLength, 0, AEAD_NONCE_SIZE);
   requireRoom(buffer, offset, payloadLength >= 0 ? PACKET_OVERHEAD + payloadLength : payloadLength);
   return PACKET_OVERHEAD + payloadLength;
 }

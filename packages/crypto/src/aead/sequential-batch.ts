@@ -50,23 +50,30 @@ export class SequentialBatch implements AeadBatch {
   }
 
   seal(): void {
-    this.#requireAlive();
-    for (let i = 0; i < this.count; i++) {
-      const { key, buffer, offset, payloadLength, noncePrefix, counterLo, counterHi } = this.#entries[
-        i
-      ] as Entry;
-      key?.sealPacket(buffer, offset, payloadLength, noncePrefix, counterLo, counterHi);
+    try {
+      this.#requireAlive();
+      for (let i = 0; i < this.count; i++) {
+        const { key, buffer, offset, payloadLength, noncePrefix, counterLo, counterHi } = this.#entries[
+          i
+        ] as Entry;
+        key?.sealPacket(buffer, offset, payloadLength, noncePrefix, counterLo, counterHi);
+      }
+    } finally {
+      this.#clear();
     }
-    this.#clear();
   }
 
   open(): void {
-    this.#requireAlive();
-    for (let i = 0; i < this.count; i++) {
-      const { key, buffer, offset, payloadLength, noncePrefix } = this.#entries[i] as Entry;
-      this.#opened[i] = key?.openPacket(buffer, offset, payloadLength, noncePrefix) === true ? 1 : 0;
+    try {
+      this.#requireAlive();
+      this.#opened.fill(0);
+      for (let i = 0; i < this.count; i++) {
+        const { key, buffer, offset, payloadLength, noncePrefix } = this.#entries[i] as Entry;
+        this.#opened[i] = key?.openPacket(buffer, offset, payloadLength, noncePrefix) === true ? 1 : 0;
+      }
+    } finally {
+      this.#clear();
     }
-    this.#clear();
   }
 
   opened(index: number): boolean {

@@ -6,7 +6,6 @@ import { LinearMemory } from "./linear-memory.ts";
 import {
   AEAD_BATCH_SIZE,
   AEAD_KEY_SIZE,
-  AEAD_NONCE_SIZE,
   type AeadBatch,
   type AeadKey,
   type AeadProvider,
@@ -14,6 +13,7 @@ import {
   requireLimits,
   requirePacket,
   requireRoom,
+  requireSealed,
 } from "./provider.ts";
 
 /** Lengths for which a view of the scratch space is kept: those of datagrams. */
@@ -59,6 +59,18 @@ class KernelMemory {
       this.#freeKeys.push(at);
     }
     this.kernel.wipe();
+  }
+
+  /**
+   * Where `size` bytes of a view of the linear memory lie. Throws `foreign-memory` outside of what is handed out: there are
+   * the keys, and what the kernel works with.
+   */
+  addressOf(buffer: Uint8Array, offset: number, size: number): number {
+    const at = buffer.byteOffset + offset;
+    if (at < this.kernel.heapAt || at + size > this.kernel.heapEnd) {
+      throw new CryptoError("foreign-memory", "not memory that was handed out for packets");
+    }
+    return at;
   }
 
   /** Copies `length` bytes to the scratch space; without allocating when little lies around them. */
@@ -109,11 +121,11 @@ class KernelKey extends Redacted implements AeadKey {
     const size = requirePacket(buffer, offset, payloadLength);
     const key = this.address();
     if (buffer.buffer === this.#linear) {
-      const packet = buffer.byteOffset + offset;
+      const packet = this.#memory.addressOf(buffer, offset, size);
       this.#kernel.sealPacket(key, noncePrefix, counterLo, counterHi, packet, payloadLength);
       return;
     }
-    const text = this.#copyIn(buffer, offset, size, payloadLength);
+    const text = this.#copyIn(buffer, offset, size);
     this.#kernel.sealPacket(key, noncePrefix, counterLo, counterHi, text, payloadLength);
     this.#memory.copyOut(buffer, offset, size);
   }
@@ -122,9 +134,10 @@ class KernelKey extends Redacted implements AeadKey {
     const size = requirePacket(buffer, offset, payloadLength);
     const key = this.address();
     if (buffer.buffer === this.#linear) {
-      return this.#kernel.openPacket(key, noncePrefix, buffer.byteOffset + offset, payloadLength) !== 0;
+      const packet = this.#memory.addressOf(buffer, offset, size);
+      return this.#kernel.openPacket(key, noncePrefix, packet, payloadLength) !== 0;
     }
-    const text = this.#copyIn(buffer, offset, size, payloadLength);
+    const text = this.#copyIn(buffer, offset, size);
     if (this.#kernel.openPacket(key, noncePrefix, text, payloadLength) === 0) return false;
     this.#memory.copyOut(buffer, offset, HEADER_SIZE + payloadLength);
     return true;
@@ -133,13 +146,15 @@ class KernelKey extends Redacted implements AeadKey {
   seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void {
     const key = this.address();
     requireLimits(length, aad.length, nonce.length);
-    requireRoom(buffer, offset, length + TAG_SIZE);
+    const size = requireSealed(buffer, offset, length);
     const isLinear = buffer.buffer === this.#linear;
-    const text = isLinear ? buffer.byteOffset + offset : this.#copyIn(buffer, offset, length, length);
+    const text = isLinear
+      ? this.#memory.addressOf(buffer, offset, size)
+      : this.#copyIn(buffer, offset, length);
     this.#copyParameters(nonce, aad);
     const { nonceAt, aadAt } = this.#kernel;
     this.#kernel.seal(key, nonceAt, aadAt, aad.length, text, length);
-    if (!isLinear) this.#memory.copyOut(buffer, offset, length + TAG_SIZE);
+    if (!isLinear) this.#memory.copyOut(buffer, offset, size);
   }
 
   open(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): boolean {
@@ -149,12 +164,18 @@ class KernelKey extends Redacted implements AeadKey {
     if (textLength < 0) return false;
     requireRoom(buffer, offset, length);
     const isLinear = buffer.buffer === this.#linear;
-    const text = isLinear ? buffer.byteOffset + offset : this.#copyIn(buffer, offset, length, textLength);
+    const text = isLinear
+      ? this.#memory.addressOf(buffer, offset, length)
+      : this.#copyIn(buffer, offset, length);
     this.#copyParameters(nonce, aad);
     const { nonceAt, aadAt } = this.#kernel;
     if (this.#kernel.open(key, nonceAt, aadAt, aad.length, text, textLength) === 0) return false;
     if (!isLinear) this.#memory.copyOut(buffer, offset, textLength);
     return true;
+  }
+
+  get isDestroyed(): boolean {
+    return this.#isDestroyed;
   }
 
   requireAlive(): void {
@@ -187,8 +208,7 @@ class KernelKey extends Redacted implements AeadKey {
   }
 
   /** Brings a message into linear memory; the address. */
-  #copyIn(buffer: Uint8Array, offset: number, size: number, textLength: number): number {
-    requireLimits(textLength, 0, AEAD_NONCE_SIZE);
+  #copyIn(buffer: Uint8Array, offset: number, size: number): number {
     this.#memory.copyIn(buffer, offset, size);
     return this.#kernel.textAt;
   }
@@ -214,12 +234,14 @@ const ENTRY_RESULT = 6;
 
 class KernelBatch implements AeadBatch {
   count = 0;
+  readonly #memory: KernelMemory;
   readonly #kernel: Kernel;
   readonly #keys: (KernelKey | undefined)[] = [];
   /** Entries as the kernel reads them, eight words each. */
   readonly #list = new Uint32Array(AEAD_BATCH_SIZE * ENTRY_WORDS);
 
   constructor(memory: KernelMemory) {
+    this.#memory = memory;
     this.#kernel = memory.kernel;
   }
 
@@ -234,51 +256,58 @@ class KernelBatch implements AeadBatch {
   ): void {
     if (this.count === AEAD_BATCH_SIZE)
       throw new CryptoError("invalid-length", "the batch is full", this.count);
-    requirePacket(buffer, offset, payloadLength);
+    const size = requirePacket(buffer, offset, payloadLength);
     key.requireAlive();
     const place = key instanceof KernelKey ? key.place : undefined;
     if (buffer.buffer !== this.#kernel.buffer || place === undefined) {
       throw new CryptoError("foreign-memory", "packet and key of a batch lie in the provider's memory");
     }
+    const packet = this.#memory.addressOf(buffer, offset, size);
     const at = this.count * ENTRY_WORDS;
     const list = this.#list;
     list[at] = place;
     list[at + 1] = noncePrefix;
     list[at + 2] = counterLo;
     list[at + 3] = counterHi;
-    list[at + 4] = buffer.byteOffset + offset;
+    list[at + 4] = packet;
     list[at + 5] = payloadLength;
     this.#keys[this.count++] = key as KernelKey;
   }
 
   seal(): void {
-    this.#hand();
-    this.#kernel.sealPackets(this.count);
-    this.count = 0;
+    this.#kernel.sealPackets(this.#hand());
   }
 
   open(): void {
-    this.#hand();
-    this.#kernel.openPackets(this.count);
+    const count = this.#hand();
+    this.#kernel.openPackets(count);
     const { words, batchAt } = this.#kernel;
-    for (let i = 0; i < this.count; i++) {
+    for (let i = 0; i < AEAD_BATCH_SIZE; i++) {
       const result = i * ENTRY_WORDS + ENTRY_RESULT;
-      this.#list[result] = words[batchAt / 4 + result] as number;
+      this.#list[result] = i < count ? (words[batchAt / 4 + result] as number) : 0;
     }
-    this.count = 0;
   }
 
   opened(index: number): boolean {
     return this.#list[index * ENTRY_WORDS + ENTRY_RESULT] === 1;
   }
 
-  /** Gives the list to the kernel. Throws `destroyed`: the place of a wiped key may be another key's by now. */
-  #hand(): void {
-    for (let i = 0; i < this.count; i++) {
-      (this.#keys[i] as KernelKey).requireAlive();
+  /**
+   * Gives the list to the kernel and empties it; returns how many entries there are. Throws `destroyed`: the place of a
+   * wiped key may be another key's by now.
+   */
+  #hand(): number {
+    const { count } = this;
+    this.count = 0;
+    let wiped: KernelKey | undefined;
+    for (let i = 0; i < count; i++) {
+      const key = this.#keys[i] as KernelKey;
+      if (key.isDestroyed) wiped = key;
       this.#keys[i] = undefined;
     }
+    wiped?.requireAlive();
     this.#kernel.words.set(this.#list, this.#kernel.batchAt / 4);
+    return count;
   }
 }
 

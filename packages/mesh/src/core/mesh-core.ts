@@ -576,7 +576,9 @@ export class MeshCore {
     this.#sessions.close(error);
     const { aead, psk } = this.#state.config;
     psk.fill(0);
-    if (this.#inbox !== undefined) aead.memory?.release(this.#inbox);
+    if (this.#inbox === undefined) return;
+    this.#inbox.fill(0);
+    aead.memory?.release(this.#inbox);
   }
 
   #enter(): void {

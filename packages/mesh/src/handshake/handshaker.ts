@@ -47,6 +47,7 @@ export class Handshaker {
   /** Whether routed handshakes of unknown nodes are answered. */
   answers = false;
   #nextAttempt = 1;
+  #isClosed = false;
 
   constructor(state: CoreState, sessions: SessionRegistry) {
     this.#state = state;
@@ -109,6 +110,7 @@ export class Handshaker {
       this.#fail(initiation, error);
     this.#expected.length = 0;
     this.#admission.close();
+    this.#isClosed = true;
   }
 
   #begin(initiation: Initiation): void {
@@ -340,10 +342,10 @@ export class Handshaker {
     return this.#direct.size === 0 ? undefined : this.#direct.get(address.key);
   }
 
-  /** Asks the application; one that throws has not said yes. */
+  /** Asks the application; one that throws, or closes the node meanwhile, has not said yes. */
   #isWelcome(nodeId: bigint, from: SocketAddress): boolean {
     try {
-      return this.#state.config.acceptPeers(nodeId, from);
+      return this.#state.config.acceptPeers(nodeId, from) && !this.#isClosed;
     } catch {
       return false;
     }

@@ -1,0 +1,240 @@
+import { median } from "../statistics.ts";
+import {
+  C_COMPILER,
+  type Command,
+  type EndProcess,
+  NODE_COMMAND,
+  withC,
+  withEnds,
+} from "../transport/end-process.ts";
+import {
+  type Job,
+  type Limits,
+  type MeasurementKey,
+  NO_SIDE,
+  type Observation,
+  type Run,
+} from "./measurement.ts";
+
+const PAYLOADS: readonly number[] = [64, 1_200, 8_192];
+const PING_BYTES = 64;
+/** Round trips of one contestant before it is the next one's turn. */
+const TURN = 200;
+
+/** A way to move bare datagrams, under the name that results carry. */
+interface Contestant {
+  readonly rival: string;
+  /** Mode of the end, in whatever language it is written. */
+  readonly mode: string;
+  readonly isC: boolean;
+}
+
+const isLinux = process.platform === "linux";
+const OWN: readonly Contestant[] = ["portable", ...(isLinux ? ["batched", "offload"] : [])].map((mode) => ({
+  rival: mode,
+  mode,
+  isC: false,
+}));
+const IN_C: readonly Contestant[] = [
+  { rival: "c", mode: "batched", isC: true },
+  { rival: "c-offload", mode: "offload", isC: true },
+];
+const CONTESTANTS: readonly Contestant[] = C_COMPILER === undefined ? OWN : [...OWN, ...IN_C];
+
+/** What is left out on this machine; undefined when nothing is. */
+export const transportNote: string | undefined =
+  C_COMPILER === undefined ? "transport: no comparison with C, since there is no C compiler" : undefined;
+
+interface Sent {
+  readonly datagrams: number;
+  readonly cpuMicroseconds: number;
+}
+
+interface Received extends Sent {
+  /** From the first datagram to the last. */
+  readonly seconds: number;
+}
+
+/** Runs `use` with the command of each contestant. */
+async function withCommands<T>(
+  use: (commandOf: (contestant: Contestant) => Command) => Promise<T>,
+): Promise<T> {
+  if (C_COMPILER === undefined) return await use(() => NODE_COMMAND);
+  return await withC(C_COMPILER, (inC) => use(({ isC }) => (isC ? inC : NODE_COMMAND)));
+}
+
+function observation(value: number, details: Partial<Observation> = {}): Observation {
+  return {
+    value,
+    loss: null,
+    cpuMicrosecondsPerEvent: NO_SIDE,
+    peakRssBytes: NO_SIDE,
+    eventsPerPacket: null,
+    ...details,
+  };
+}
+
+/** One way from process to process as fast as it goes: datagrams per second that arrive, and megabytes. */
+function flood(payloadBytes: number): Job {
+  const keys = CONTESTANTS.flatMap(({ rival }): MeasurementKey[] => [
+    { name: "transport-throughput", unit: "packets/s", payloadBytes, rival },
+    { name: "transport-bytes", unit: "MB/s", payloadBytes, rival },
+  ]);
+  const one = async (command: Command, mode: string, limits: Limits): Promise<Run[]> =>
+    await withEnds(async (start) => {
+      const receiver = start(command, "receive", mode, String(payloadBytes));
+      const { port } = await receiver.answer<{ port: number }>();
+      const sender = start(command, "send", mode, String(payloadBytes), String(port));
+      const run = (seconds: number): Promise<Sent> =>
+        sender.ask(`run ${Math.round(seconds * 1e3)}`, seconds * 1e3);
+      if (limits.warmUpSeconds > 0) await run(limits.warmUpSeconds);
+      await receiver.ask("begin");
+      const sent = await run(limits.seconds);
+      const received = await receiver.ask<Received>("end");
+      if (received.datagrams < 2)
+        throw new Error(`${received.datagrams} of ${sent.datagrams} datagrams arrived`);
+      const rate = received.datagrams / received.seconds;
+      const details = {
+        loss: Math.max(0, 1 - received.datagrams / sent.datagrams),
+        cpuMicrosecondsPerEvent: {
+          sender: sent.cpuMicroseconds / sent.datagrams,
+          receiver: received.cpuMicroseconds / received.datagrams,
+          relay: null,
+        },
+      };
+      return [observation(rate, details), observation((rate * payloadBytes) / 1e6)];
+    });
+  return {
+    id: `transport:${payloadBytes}`,
+    keys,
+    run: (limits) =>
+      withCommands(async (commandOf) => {
+        const runs: Run[] = [];
+        for (const contestant of CONTESTANTS) {
+          try {
+            runs.push(...(await one(commandOf(contestant), contestant.mode, limits)));
+          } catch (error) {
+            const failed = { error: `${contestant.rival}: ${(error as Error).message}` };
+            runs.push(failed, failed);
+          }
+        }
+        return runs;
+      }),
+  };
+}
+
+/**
+ * Through a third process, as fast as it goes: the relay of an engine, which looks up where each datagram is bound for, or a C
+ * program that looks at nothing. Both ends are the fastest there are, the same for all.
+ */
+function relay(payloadBytes: number): Job {
+  const fastest = isLinux ? "offload" : "portable";
+  return {
+    id: `transport:relay:${payloadBytes}`,
+    keys: CONTESTANTS.map(({ rival }) => ({
+      name: "transport-relay",
+      unit: "packets/s",
+      payloadBytes,
+      rival,
+    })),
+    run: (limits) =>
+      withCommands(async (commandOf) => {
+        const runs: Run[] = [];
+        for (const contestant of CONTESTANTS) {
+          runs.push(
+            await withEnds(async (start) => {
+              const receiver = start(NODE_COMMAND, "receive", fastest, String(payloadBytes));
+              const { port } = await receiver.answer<{ port: number }>();
+              const between = start(
+                commandOf(contestant),
+                "relay",
+                contestant.mode,
+                String(payloadBytes),
+                String(port),
+              );
+              const { port: relayPort } = await between.answer<{ port: number }>();
+              const sender = start(NODE_COMMAND, "send", fastest, String(payloadBytes), String(relayPort));
+              const run = (seconds: number): Promise<Sent> =>
+                sender.ask(`run ${Math.round(seconds * 1e3)}`, seconds * 1e3);
+              if (limits.warmUpSeconds > 0) await run(limits.warmUpSeconds);
+              await receiver.ask("begin");
+              await between.ask("begin");
+              await run(limits.seconds);
+              const relayed = await between.ask<Sent>("end");
+              const received = await receiver.ask<Received>("end");
+              if (received.datagrams < 2) return { error: `${contestant.rival}: nothing arrived` };
+              return observation(received.datagrams / received.seconds, {
+                cpuMicrosecondsPerEvent: {
+                  sender: null,
+                  receiver: null,
+                  relay: relayed.cpuMicroseconds / relayed.datagrams,
+                },
+              });
+            }),
+          );
+        }
+        return runs;
+      }),
+  };
+}
+
+/** One datagram there and back, one at a time, the contestants in turns. */
+const roundTrip: Job = {
+  id: "transport:round-trip",
+  keys: CONTESTANTS.map(({ rival }) => ({
+    name: "transport-round-trip-p50",
+    unit: "µs",
+    payloadBytes: PING_BYTES,
+    rival,
+  })),
+  run: ({ seconds }) =>
+    withCommands((commandOf) =>
+      withEnds(async (start) => {
+        const pingers: EndProcess[] = [];
+        for (const contestant of CONTESTANTS) {
+          const command = commandOf(contestant);
+          const echo = start(command, "echo", contestant.mode, String(PING_BYTES));
+          const { port } = await echo.answer<{ port: number }>();
+          const pinger = start(command, "ping", contestant.mode, String(PING_BYTES), String(port));
+          // The code is compiled before it counts.
+          await pinger.ask(`run ${TURN}`);
+          pingers.push(pinger);
+        }
+        const found = pingers.map(() => [] as number[]);
+        const until = performance.now() + seconds * 1e3 * pingers.length;
+        do {
+          for (const [place, pinger] of pingers.entries()) {
+            const { microseconds } = await pinger.ask<{ microseconds: number }>(`run ${TURN}`);
+            found[place]?.push(microseconds);
+          }
+        } while (performance.now() < until);
+        return found.map((medians) => observation(median(medians) ?? Number.NaN));
+      }),
+    ),
+};
+
+/** What an open socket costs while nothing happens. */
+const idle: Job = {
+  id: "transport:idle",
+  keys: OWN.map(({ rival }) => ({ name: "transport-idle-cpu", unit: "%", payloadBytes: 0, rival })),
+  run: ({ seconds }) =>
+    withEnds(async (start) => {
+      const ends = OWN.map(({ mode }) => start(NODE_COMMAND, "idle", mode, "0"));
+      await Promise.all(ends.map((end) => end.answer()));
+      // Until the process has started for good.
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      await Promise.all(ends.map((end) => end.ask("usage")));
+      await new Promise((resolve) => setTimeout(resolve, seconds * 1e3));
+      const used = await Promise.all(ends.map((end) => end.ask<{ cpuMicroseconds: number }>("usage")));
+      return used.map(({ cpuMicroseconds }) => observation(cpuMicroseconds / (seconds * 1e4)));
+    }),
+};
+
+/** Bare datagrams from process to process: the sockets of netmesh beside a C program with the same system calls. */
+export const transportJobs: readonly Job[] = [...PAYLOADS.map(flood), relay(1_200), roundTrip, idle];
+
+/** The C program that does what a contestant does; undefined for others. */
+export function inC({ name, rival }: MeasurementKey): string | undefined {
+  if (!name.startsWith("transport-") || !OWN.some((own) => own.rival === rival)) return undefined;
+  return rival === "offload" ? "c-offload" : "c";
+}
