@@ -6,7 +6,7 @@
 // The shell
 export { type Clock, monotonicClock } from "./clock.ts";
 // The core
-export { type CoreConfig, type CoreOptions, type RelayPolicy, SAFE_DATAGRAM_BYTES } from "./core/config.ts";
+export type { CoreConfig, CoreOptions, RelayPolicy } from "./core/config.ts";
 export { Counters } from "./core/counters.ts";
 export type { DeadlineHeap, Timed } from "./core/deadline-heap.ts";
 export type { CoreEvent, InboundPacket } from "./core/events.ts";
@@ -16,7 +16,11 @@ export { MeshError, type MeshErrorCode } from "./errors.ts";
 export type { HandshakeMode } from "./handshake/initiation.ts";
 export type { SecurityMode, SessionSecurity } from "./handshake/security.ts";
 export { MeshNode, type NodeOptions, platformScheduler, type Scheduler } from "./node.ts";
+// Path MTU discovery
+export { BASE_DATAGRAM_BYTES } from "./path-mtu/constants.ts";
+export { PathMtu, type PathMtuPhase, type ProbeOrder } from "./path-mtu/path-mtu.ts";
 // Key renewal
+export { OperationBudget } from "./rekey/operation-budget.ts";
 export { PREVIOUS_EPOCH_MS, ReceiveEpoch, ReceiveEpochs } from "./rekey/receive-epochs.ts";
 export type { RekeyLimits } from "./rekey/rekey-limits.ts";
 export { type Answered, RekeyState, type Unanswered } from "./rekey/rekey-state.ts";
@@ -31,6 +35,7 @@ export {
 } from "./session/session.ts";
 // Streams
 export type { CongestionControl } from "./stream/congestion/congestion-control.ts";
+export { PacketAssembly } from "./stream/packet-assembly.ts";
 export { ReceiveVerdict, ReceiveWindow } from "./stream/receive-window.ts";
 export { RoundTrip } from "./stream/round-trip.ts";
 export { SendCredit } from "./stream/send-credit.ts";

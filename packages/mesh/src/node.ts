@@ -45,7 +45,7 @@ export class MeshNode implements CoreSink {
     this.#options = options;
     this.transport = options.transport;
     this.#scheduler = options.scheduler ?? platformScheduler;
-    this.core = new MeshCore(options);
+    this.core = new MeshCore({ ...options, fragments: options.transport.fragments ?? true });
     options.transport.listen({
       receive: (batch) => {
         if (this.#isClosed) return;

@@ -21,6 +21,11 @@ export interface Transport {
   /** The address that peers on the same network can send to. */
   readonly localAddress: SocketAddress;
   /**
+   * Whether the system may cut datagrams into IP fragments: false where "don't fragment" is set, so that one which is too
+   * large for its path does not arrive. Default true.
+   */
+  readonly fragments?: boolean;
+  /**
    * Sends the batch front to back and returns how many datagrams were accepted. The bytes are only borrowed: the
    * transport has copied or sent what it accepted when the call returns.
    */

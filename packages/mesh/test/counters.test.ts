@@ -2,7 +2,11 @@ import { handshakePrologue, NoiseInitiator } from "@netmesh/crypto";
 import {
   SocketAddress as Address,
   copyBytes,
+  encodeEventFrames,
   encodeHandshakePayload,
+  encodePacketPart,
+  encodePathProbe,
+  encodePathProbeAnswer,
   encodeRekey,
   encodeStreamNack,
   encodeStreamReset,
@@ -128,6 +132,9 @@ function handshake(s: Scene, sourceId: bigint, claimed: bigint): Uint8Array {
   const message = noise.writeMessage1(encodeHandshakePayload({ nodeId: claimed }));
   return handshakeDatagram(message, { from: sourceId, to: s.b.nodeId });
 }
+
+/** A packet of stream 50. */
+const PART = { streamIdLo: 50, streamIdHi: 0, sequenceLo: 0, sequenceHi: 0, flags: 0, eventCount: 1 };
 
 const grant = (stream: number) =>
   encodeStreamWindow({ streamId: BigInt(stream), totalConsumed: 0n, ackSequence: 0n });
@@ -390,6 +397,38 @@ const CAUSES: readonly [string, (s: Scene) => void, Partial<Record<keyof Counter
       s.inject(s.seal({ subprotocol: 0x0b02 }, encodeStreamReset({ streamId: 9n })));
     },
     { streamResetReceived: 1 },
+  ],
+  [
+    "an answer to a probe that was never sent",
+    (s) => s.inject(s.seal({ subprotocol: NETMESH_CONTROL }, encodePathProbeAnswer(1_000, 1_300))),
+    { pathProbeIgnored: 1 },
+  ],
+  [
+    "a probe",
+    (s) => s.inject(s.seal({ subprotocol: NETMESH_CONTROL }, encodePathProbe(7, 1_400, false))),
+    { pathProbesAnswered: 1 },
+  ],
+  [
+    "a probe that says another size than it has",
+    (s) => s.inject(s.seal({ subprotocol: NETMESH_CONTROL }, encodePathProbe(7, 1_400, false).subarray(1))),
+    { controlMalformed: 1 },
+  ],
+  [
+    "a packet that arrives in parts, twice",
+    (s) => {
+      const packet = { ...PART, flags: PacketFlags.RELIABLE };
+      for (let i = 0; i < 4; i++) {
+        const part = encodePacketPart(packet, encodeEventFrames([new Uint8Array(1_500)]), i % 2);
+        s.inject(s.seal({ subprotocol: NETMESH_CONTROL }, part));
+      }
+    },
+    // Each part of a packet that has arrived is a duplicate.
+    { packetsAssembled: 1, reliableDuplicate: 2 },
+  ],
+  [
+    "a part that is none",
+    (s) => s.inject(s.seal({ subprotocol: NETMESH_CONTROL }, Uint8Array.of(6, 1, 1))),
+    { controlMalformed: 1 },
   ],
   [
     "a subprotocol that nobody handles",

@@ -65,6 +65,25 @@ describe("the network in memory", () => {
     expect(network.stats.overflowed).toBe(5);
   });
 
+  it("carries nothing larger than its links, unless the sender's system cuts it into fragments", () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork(clock, new SeededRandom(1), { mtuBytes: 1_000 });
+    const whole = network.bind();
+    const cutting = network.bind(undefined, true);
+    const to = network.bind();
+    const arrived: number[] = [];
+    to.listen({ receive: ({ bytes }) => arrived.push((bytes[0] as Uint8Array).length) });
+    const batch = new DatagramBatch();
+    for (const size of [999, 1_000, 1_001]) batch.push(new Uint8Array(size), to.localAddress);
+    whole.send(batch);
+    clock.advance(1);
+    expect(arrived).toEqual([999, 1_000]);
+    cutting.send(batch);
+    clock.advance(1);
+    expect(arrived).toEqual([999, 1_000, 999, 1_000, 1_001]);
+    expect([network.stats.oversized, network.stats.fragmented]).toEqual([1, 1]);
+  });
+
   it("cuts what is on its way when a partition begins, and nothing once it is healed", () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork(clock, new SeededRandom(1), { delayMs: 10 });

@@ -13,7 +13,7 @@ import {
   VirtualClock,
 } from "../src/testing/index.ts";
 import type { TransportListener } from "../src/transport.ts";
-import { numbered, pair, RELIABLE, Receiving, range, Sending, until } from "./traffic.ts";
+import { FIXED, numbered, pair, RELIABLE, Receiving, range, Sending, until } from "./traffic.ts";
 
 /** Makes a transport accept at most `capacity` datagrams until it is released. */
 function throttle(node: TestNode, capacity: number): { release: () => void } {
@@ -36,7 +36,7 @@ function throttle(node: TestNode, capacity: number): { release: () => void } {
 
 describe("a node whose transport is behind", () => {
   it("keeps what was not accepted and sends it when there is room", () => {
-    const { network, a, b } = pair();
+    const { network, a, b } = pair({ node: FIXED });
     const to = new Receiving(b, a, 7n, { windowBytes: 0 });
     const { release } = throttle(a, 3);
     new Sending(a, b, 7n, { windowBytes: 0 }).write(...numbered(100, 1_000));
@@ -48,7 +48,7 @@ describe("a node whose transport is behind", () => {
   });
 
   it("stops building packets when its slots are used up, and counts it", () => {
-    const { network, a, b } = pair();
+    const { network, a, b } = pair({ node: FIXED });
     const to = new Receiving(b, a, 7n, { windowBytes: 0 });
     const { release } = throttle(a, 0);
     const from = new Sending(a, b, 7n, { windowBytes: 0 }).write(...numbered(3_000, 1_000));
@@ -127,7 +127,7 @@ describe("a node", () => {
   });
 
   it("does not hang when a listener answers every event for ever", () => {
-    const network = createTestNetwork(2);
+    const network = createTestNetwork(2, { node: FIXED });
     const [a, b] = network.nodes as [TestNode, TestNode];
     a.connect(b);
     let count = 0;

@@ -12,7 +12,7 @@ interface Transfer {
 
 const NODES = 4;
 
-/** One run of connects, writes, partitions, kills and restarts, checked after each step. */
+/** One run of connects, writes, partitions, kills, restarts and narrow paths, checked after each step. */
 class Scenario {
   readonly network: TestNetwork;
   readonly nodes: TestNode[];
@@ -38,7 +38,7 @@ class Scenario {
         repairBudgetMs: 1_500,
         maxStreams: 16,
         rekey: { packets: 30, intervalMs: 2_000 },
-        features: [0, 7, 15, 31, 31][this.random.below(5)] as number,
+        features: [0, 7, 15, 31, 63, 63, 63][this.random.below(7)] as number,
       },
     });
     this.nodes = [...this.network.nodes];
@@ -62,13 +62,19 @@ class Scenario {
     const a = this.#node();
     const b = this.#node();
     if (a === b) return;
-    const choice = this.random.below(20);
+    const choice = this.random.below(22);
     if (choice < 7) this.#connect(a, b);
     else if (choice < 15) this.#write(a, b);
     else if (choice === 15) this.network.net.partition(a.transport.localAddress, b.transport.localAddress);
     else if (choice < 18) this.network.net.heal(a.transport.localAddress, b.transport.localAddress);
     else if (choice === 18) this.#restart(a);
+    else if (choice < 21) this.#narrow();
     else this.#close();
+  }
+
+  #narrow(): void {
+    const { net } = this.network;
+    net.conditions = { ...net.conditions, mtuBytes: 1_218 + this.random.below(3_000) };
   }
 
   #connect(a: TestNode, b: TestNode): void {

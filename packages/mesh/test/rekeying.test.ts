@@ -20,6 +20,7 @@ import { createTestNetwork, type TestNetwork, type TestNode } from "../src/testi
 import { eavesdropRandom, Recorder } from "./recorder.ts";
 import {
   codeOf,
+  FIXED,
   numbered,
   numberOf,
   pair,
@@ -118,7 +119,10 @@ function watchNonces(network: TestNetwork): { readonly highest: () => bigint } {
 describe("the keys of a session", () => {
   it("are renewed after so many packets, in whichever direction they went", () => {
     for (const direction of ["initiator", "responder"] as const) {
-      const { network, a, b } = pair({ node: { rekey: { packets: 50 } }, conditions: { delayMs: 10 } });
+      const { network, a, b } = pair({
+        node: { ...FIXED, rekey: { packets: 50 } },
+        conditions: { delayMs: 10 },
+      });
       const [from, to] = direction === "initiator" ? [a, b] : [b, a];
       const send = (count: number) => {
         for (let i = 0; i < count; i++) {
@@ -136,7 +140,7 @@ describe("the keys of a session", () => {
   });
 
   it("are renewed after so many bytes", () => {
-    const { network, a, b } = pair({ node: { rekey: { bytes: 100_000 } } });
+    const { network, a, b } = pair({ node: { datagramBytes: 8_192, rekey: { bytes: 100_000 } } });
     const send = (count: number) => {
       for (let i = 0; i < count; i++) a.call((core) => core.send(b.nodeId, 1n, numbered(1, 8_000)));
       network.advance(100);
@@ -176,7 +180,7 @@ describe("the keys of a session", () => {
 
   it("are renewed through a relay, which never holds one that opens anything", () => {
     const { network, a, b, relay } = relayed({
-      node: { rekey: { packets: 20, intervalMs: 20_000 }, auditRelay: true },
+      node: { datagramBytes: 8_192, rekey: { packets: 20, intervalMs: 20_000 }, auditRelay: true },
       conditions: { delayMs: 10 },
     });
     const { atB, atA, toB, toA } = transfer(a, b);
@@ -733,7 +737,7 @@ describe("a key that has sealed all it may", () => {
     ["of an epoch", undefined, 2n ** 31n],
     ["of a session without epochs", 0, 2n ** 64n - 1n],
   ])("ends the session with a typed error and seals nothing more (%s)", (_, features, end) => {
-    const network = createTestNetwork(0);
+    const network = createTestNetwork(0, { node: { datagramBytes: 8_192 } });
     const a = network.add();
     const b = network.add(features === undefined ? {} : { features });
     a.connect(b);

@@ -2,7 +2,7 @@ import { copyBytes, HEADER_SIZE, SocketAddress } from "@netmesh/wire";
 import { describe, expect, it } from "vitest";
 import type { TestNode, TestNodeOptions } from "../src/testing/index.ts";
 import { createTestNetwork } from "../src/testing/index.ts";
-import { numbered, pair, RELIABLE, Receiving, range, relayed, Sending, until } from "./traffic.ts";
+import { FIXED, numbered, pair, RELIABLE, Receiving, range, relayed, Sending, until } from "./traffic.ts";
 
 const QUICK: TestNodeOptions = { heartbeatMs: 1_000, sessionTimeoutMs: 4_000 };
 
@@ -14,7 +14,7 @@ function sessionOf(node: TestNode, of: TestNode) {
 
 describe("a session", () => {
   it("is kept alive by heartbeats while nobody sends", () => {
-    const { network, a, b } = pair({ node: QUICK, conditions: { delayMs: 20 } });
+    const { network, a, b } = pair({ node: { ...QUICK, ...FIXED }, conditions: { delayMs: 20 } });
     network.advance(60_000);
     for (const node of [a, b]) {
       expect(node.eventsOf("peer-lost")).toEqual([]);

@@ -8,12 +8,16 @@ import {
   type TestNetwork,
   type TestNetworkOptions,
   type TestNode,
+  type TestNodeOptions,
 } from "../src/testing/index.ts";
 
 /** A reliable, ordered stream with room for a burst. */
 export const RELIABLE: StreamOptions = { reliability: "reliable", windowBytes: 1 << 20 };
 /** Reliable, in order of arrival. */
 export const UNORDERED: StreamOptions = { ...RELIABLE, ordered: false };
+
+/** Nodes whose datagrams have one size, for tests that count packets or place a loss. */
+export const FIXED: TestNodeOptions = { datagramBytes: 1_200 };
 
 /** An application that writes events to a stream as fast as there is room. */
 export class Sending {

@@ -56,7 +56,11 @@ export interface MeshOptions {
   readonly maxStreams?: number;
   /** Peers at once; default 16 384. */
   readonly maxPeers?: number;
-  /** Size of the datagrams sent, 256 to 8192. Default 8192 on loopback and 1200 elsewhere. */
+  /**
+   * Size of the datagrams sent, 256 to 8192, whatever the path: where it carries less, the system cuts them into IP
+   * fragments, or they are lost. Default: 8192 on loopback; elsewhere 1200 at first, and with nodes of netmesh what
+   * probes find to pass. It bounds the events that can be written, too.
+   */
   readonly datagramBytes?: number;
   /** Received bytes that may wait for the application per stream; default 4 MiB. */
   readonly receiveBufferBytes?: number;

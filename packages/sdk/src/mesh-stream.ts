@@ -80,20 +80,25 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
     });
   }
 
-  /** Largest event that can be written, in bytes. */
+  /**
+   * Largest event that can be written, in bytes: what fits one datagram of the present path, and the stream's window. It
+   * grows with what probes find to pass, and shrinks when that does not pass any more; what was written before arrives
+   * all the same.
+   */
   get maxEventBytes(): number {
     return this.#node.core.maxEventBytes(this.#session, this.#stream);
   }
 
-  /** Event size that fills one datagram of the path, in bytes: the best size for bulk data. */
+  /** Event size that fills one datagram of the present path, in bytes: the best size for bulk data. */
   get preferredEventBytes(): number {
-    return this.#node.core.preferredEventBytes(this.#session, this.#stream);
+    return this.maxEventBytes;
   }
 
   /**
    * Sends events in order and resolves once all are accepted; waits for room as long as it takes. With `wait: false` it
    * rejects with `backpressure` instead, telling in `accepted` how many events are on their way. Aborting leaves the
-   * events accepted so far on their way. Rejects with `message-too-large` before anything is sent.
+   * events accepted so far on their way. Rejects with `message-too-large` before anything is sent; {@link maxEventBytes}
+   * at the time of the call counts.
    */
   write(
     data: Uint8Array | readonly Uint8Array[],
@@ -101,14 +106,15 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
   ): Promise<void> {
     try {
       const events = toEvents(data);
+      const largest = this.maxEventBytes;
       if (this.#turn === undefined && options?.signal?.aborted !== true) {
-        const accepted = this.#accept(events);
+        const accepted = this.#accept(events, largest);
         if (accepted === events.length) return RESOLVED;
         if (options?.wait === false) throw backpressure(accepted);
-        return this.#writeRest(events, accepted, options);
+        return this.#writeRest(events, largest, accepted, options);
       }
       if (options?.wait === false) throw backpressure(0);
-      return this.#writeRest(events, 0, options);
+      return this.#writeRest(events, largest, 0, options);
     } catch (error) {
       return Promise.reject(toNetError(error));
     }
@@ -119,7 +125,7 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
     const checked = toEvents(events);
     if (this.#turn !== undefined) return 0;
     try {
-      return this.#accept(checked);
+      return this.#accept(checked, this.maxEventBytes);
     } catch (error) {
       throw toNetError(error);
     }
@@ -127,6 +133,7 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
 
   async #writeRest(
     events: readonly Uint8Array[],
+    largest: number,
     from: number,
     options: OpOptions | undefined,
   ): Promise<void> {
@@ -143,10 +150,10 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
       if (before !== undefined) await waitFor(before, signal);
       isOwnTurn = true;
       signal?.throwIfAborted();
-      let accepted = from + (before === undefined ? 0 : this.#accept(events.slice(from)));
+      let accepted = from + (before === undefined ? 0 : this.#accept(events.slice(from), largest));
       while (accepted < events.length) {
         await this.#room(signal);
-        accepted += this.#accept(events.slice(accepted));
+        accepted += this.#accept(events.slice(accepted), largest);
       }
     } catch (error) {
       throw toNetError(error);
@@ -161,9 +168,9 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
     }
   }
 
-  #accept(events: readonly Uint8Array[]): number {
+  #accept(events: readonly Uint8Array[], largest: number): number {
     if (this.#isReleased) throw this.#error ?? new StreamError("not-connected", "the stream was closed");
-    const accepted = this.#node.core.write(this.#session, this.#stream, events);
+    const accepted = this.#node.core.write(this.#session, this.#stream, events, largest);
     this.#node.touch();
     return accepted;
   }

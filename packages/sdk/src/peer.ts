@@ -42,6 +42,14 @@ export class Peer {
     return this.#session.path.routed ? "relayed" : "direct";
   }
 
+  /**
+   * Largest datagram sent to the peer on the present path, in bytes: what was configured, 8192 on loopback, and elsewhere
+   * 1200 or what probes have found to pass.
+   */
+  get datagramBytes(): number {
+    return this.#session.pathMtu.datagramBytes;
+  }
+
   /** The peer's Noise public key (32 bytes), known to the side that connected. */
   get publicKey(): Uint8Array | undefined {
     const { publicKey } = this.#peer;

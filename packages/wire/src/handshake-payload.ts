@@ -23,6 +23,8 @@ export const PeerFeature = {
   FORWARD_SECRET: 8,
   /** Renews the keys of a forward-secret session; in effect when both sides announce it. */
   REKEY: 16,
+  /** Answers probes of the path's datagram size, and takes packets in parts. */
+  PATH_MTU: 32,
 } as const;
 
 /** What netmesh puts into the payload of both handshake messages. */

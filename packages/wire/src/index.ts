@@ -54,6 +54,30 @@ export {
   type StreamWindow,
 } from "./stream-control.ts";
 
+// Path MTU
+
+export {
+  decodePacketPart,
+  encodePacketPart,
+  MAX_PACKET_PARTS,
+  PACKET_PART_DATA_SIZE,
+  PACKET_PART_HEAD_SIZE,
+  PACKET_PART_KIND,
+  type PacketPart,
+  type PartedPacket,
+  packetPartCount,
+} from "./packet-part.ts";
+export {
+  decodePathProbe,
+  encodePathProbe,
+  encodePathProbeAnswer,
+  MAX_PATH_PROBE_SIZE,
+  MIN_PATH_PROBE_SIZE,
+  PATH_PROBE_ANSWER_SIZE,
+  type PathProbe,
+  PathProbeKind,
+} from "./path-probe.ts";
+
 // Key renewal
 
 export {

@@ -442,3 +442,128 @@ describe("rekey messages", () => {
     expect(() => wire.encodeRekey({ kind: 4, epoch: 1, publicKey } as never)).toThrow("kind");
   });
 });
+
+describe("path probes", () => {
+  const { PROBE, ANSWER } = wire.PathProbeKind;
+
+  test("fill a datagram of exactly the size that they ask about", () => {
+    for (const [isRouted, overhead] of [
+      [false, 88],
+      [true, 106],
+    ] as const) {
+      for (const size of [1_200, 1_472, 8_192]) {
+        const bytes = wire.encodePathProbe(0x01020304, size, isRouted);
+        expect(bytes.length).toBe(size - overhead);
+        expect(hex(bytes.subarray(0, 5))).toBe("0404030201");
+        expect(bytes.subarray(7).every((byte) => byte === 0)).toBe(true);
+        expect(wire.decodePathProbe(bytes)).toEqual({ kind: PROBE, id: 0x01020304, size });
+      }
+    }
+  });
+
+  test("are answered by their id and size", () => {
+    const bytes = wire.encodePathProbeAnswer(0xffff_ffff, 1_472);
+    expect(hex(bytes)).toBe("05ffffffffc005");
+    expect(wire.decodePathProbe(bytes)).toEqual({ kind: ANSWER, id: 0xffff_ffff, size: 1_472 });
+  });
+
+  test("have the length of their kind and size and no other", () => {
+    const probe = wire.encodePathProbe(1, 1_300, false);
+    for (let length = 0; length <= probe.length; length++) {
+      const isRight = length === 1_300 - 88 || length === 1_300 - 106;
+      expect(wire.decodePathProbe(probe.subarray(0, length)) !== undefined, `${length}`).toBe(isRight);
+    }
+    const answer = wire.encodePathProbeAnswer(1, 1_300);
+    expect(wire.decodePathProbe(answer.subarray(0, 6))).toBeUndefined();
+    expect(wire.decodePathProbe(Uint8Array.of(...answer, 0))).toBeUndefined();
+    for (let kind = 0; kind < 256; kind++) {
+      const other = Uint8Array.of(kind, ...answer.subarray(1));
+      expect(wire.decodePathProbe(other) !== undefined).toBe(kind === ANSWER);
+    }
+  });
+
+  test("ask about 1200 to 8192 bytes", () => {
+    const answer = wire.encodePathProbeAnswer(1, 1_200);
+    for (const [size, isRight] of [
+      [1_199, false],
+      [1_200, true],
+      [8_192, true],
+      [8_193, false],
+    ] as const) {
+      wire.writeU16(answer, 5, size);
+      expect(wire.decodePathProbe(answer) !== undefined).toBe(isRight);
+      if (isRight) continue;
+      expect(() => wire.encodePathProbe(1, size, false)).toThrow("1200 to 8192");
+      expect(() => wire.encodePathProbeAnswer(1, size)).toThrow("1200 to 8192");
+    }
+    expect(() => wire.encodePathProbe(1, 1_300.5, false)).toThrow("1200 to 8192");
+    expect(() => wire.encodePathProbe(-1, 1_300, false)).toThrow("id");
+  });
+});
+
+describe("packets in parts", () => {
+  const packet = {
+    streamIdLo: 0x04030201,
+    streamIdHi: 0x08070605,
+    sequenceLo: 9,
+    sequenceHi: 1,
+    flags: 1,
+    eventCount: 2,
+  };
+
+  test("say which part of which packet they are", () => {
+    const plainText = new Uint8Array(1_026).fill(0xab);
+    expect(hex(wire.encodePacketPart(packet, plainText, 1))).toBe(
+      "0601020001020304050607080900000001000000020401abab",
+    );
+  });
+
+  test("make up the packet again", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 1_025, maxLength: 8_108, size: "max" }), (plainText) => {
+        const { length } = plainText;
+        const whole = new Uint8Array(length);
+        for (let i = 0; i < wire.packetPartCount(length); i++) {
+          const part = wire.decodePacketPart(wire.encodePacketPart(packet, plainText, i));
+          expect(part).toMatchObject({ ...packet, length, index: i });
+          whole.set(part?.data ?? [], i * wire.PACKET_PART_DATA_SIZE);
+        }
+        expect(hex(whole)).toBe(hex(plainText));
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test("have the length of their place and no other, of packets that one part does not hold", () => {
+    const last = wire.encodePacketPart(packet, new Uint8Array(1_500), 1);
+    for (let length = 0; length <= last.length; length++) {
+      expect(wire.decodePacketPart(last.subarray(0, length)) !== undefined).toBe(length === last.length);
+    }
+    expect(wire.decodePacketPart(Uint8Array.of(...last, 0))).toBeUndefined();
+    const change = (at: number, ...bytes: number[]) => {
+      const changed = last.slice();
+      changed.set(bytes, at);
+      return wire.decodePacketPart(changed);
+    };
+    expect(change(0, 5)).toBeUndefined();
+    expect(change(1, 8)).toBeUndefined();
+    expect(change(1, 0)).toBeDefined();
+    expect(change(2, 0, 0)).toBeUndefined();
+    expect(change(2, 0xec, 0x07)).toBeUndefined();
+    expect(change(20, 0, 4)).toBeUndefined();
+    expect(change(20, 0xff, 0xff)).toBeUndefined();
+    expect(change(22, 2)).toBeUndefined();
+  });
+
+  test("a caller's wrong values are refused", () => {
+    const encode = (changes: object, length: number, index: number) =>
+      wire.encodePacketPart({ ...packet, ...changes }, new Uint8Array(length), index);
+    expect(() => encode({}, 1_024, 0)).toThrow("no part");
+    expect(() => encode({}, 8_109, 0)).toThrow("no part");
+    expect(() => encode({}, 2_000, 2)).toThrow("no part");
+    expect(() => encode({}, 2_000, 0.5)).toThrow("no part");
+    expect(() => encode({ flags: 8 }, 2_000, 0)).toThrow("no part");
+    expect(() => encode({ eventCount: 0 }, 2_000, 0)).toThrow("no part");
+    expect(wire.MAX_PACKET_PARTS).toBe(8);
+  });
+});

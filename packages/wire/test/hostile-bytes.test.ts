@@ -61,6 +61,20 @@ const DECODERS: Record<string, [Decoder, Uint8Array[]]> = {
       wire.encodeRekey({ kind: wire.RekeyKind.REQUEST, epoch: 1 }),
     ],
   ],
+  decodePathProbe: [
+    (bytes) => wire.decodePathProbe(bytes),
+    [wire.encodePathProbe(1, 1_200, false), wire.encodePathProbeAnswer(2, 1_472)],
+  ],
+  decodePacketPart: [
+    (bytes) => wire.decodePacketPart(bytes),
+    [
+      wire.encodePacketPart(
+        { streamIdLo: 1, streamIdHi: 0, sequenceLo: 2, sequenceHi: 0, flags: 1, eventCount: 3 },
+        new Uint8Array(1_100),
+        1,
+      ),
+    ],
+  ],
   decodeHandshakePayload: [
     (bytes) => wire.decodeHandshakePayload(bytes),
     [wire.encodeHandshakePayload({ nodeId: 1n, features: 7 })],

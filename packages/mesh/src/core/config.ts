@@ -50,8 +50,14 @@ export interface CoreOptions {
    * does. Costs one decryption per session and packet; default false.
    */
   readonly auditRelay?: boolean;
-  /** Size of the datagrams sent to an address; default 8192 on loopback, 1200 elsewhere. */
+  /**
+   * Size of the datagrams sent to an address, 256 to 8192; a function's answer is brought into that range, and asked for
+   * again when a session's path changes. Default: 8192 on loopback; elsewhere 1200, and what probes find to pass with
+   * peers that answer them.
+   */
   readonly datagramBytes?: number | ((address: SocketAddress) => number);
+  /** Whether the system may cut outgoing datagrams into IP fragments; default true. {@link MeshNode} asks its transport. */
+  readonly fragments?: boolean;
   /** Which unknown nodes may connect; default all that hold the PSK. */
   readonly acceptPeers?: (nodeId: bigint, address: SocketAddress) => boolean;
   /**
@@ -75,14 +81,11 @@ export interface CoreOptions {
 }
 
 /** {@link CoreOptions} with every default applied. */
-export type CoreConfig = Required<CoreOptions> & {
-  /** Size of the datagrams sent to an address. */
-  readonly datagramBytes: (address: SocketAddress) => number;
+export type CoreConfig = Required<Omit<CoreOptions, "datagramBytes">> & {
+  /** Size of the datagrams sent to an address; undefined where it has to be found out. */
+  readonly fixedDatagramBytes: (address: SocketAddress) => number | undefined;
   readonly rekey: RekeyLimits;
 };
-
-/** Datagram size that crosses the internet without fragmentation. */
-export const SAFE_DATAGRAM_BYTES = 1_200;
 
 /** What this implementation can do beyond the reference. */
 export const OWN_FEATURES: number =
@@ -90,7 +93,8 @@ export const OWN_FEATURES: number =
   PeerFeature.SELECTIVE_REPAIR |
   PeerFeature.STREAM_FIN |
   PeerFeature.FORWARD_SECRET |
-  PeerFeature.REKEY;
+  PeerFeature.REKEY |
+  PeerFeature.PATH_MTU;
 
 const SMALLEST_DATAGRAM_BYTES = 256;
 
@@ -102,7 +106,7 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
     throw new MeshError("config", "sessionTimeoutMs must exceed heartbeatMs");
   }
   if (options.psk.length !== 32) throw new MeshError("config", "psk must have 32 bytes", 32);
-  const { datagramBytes } = options;
+  const { datagramBytes, ...rest } = options;
   if (
     typeof datagramBytes === "number" &&
     !inRange(datagramBytes, SMALLEST_DATAGRAM_BYTES, MAX_PACKET_SIZE)
@@ -111,7 +115,7 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
   }
   const security = securityMode(options.security ?? "prefer");
   return {
-    ...options,
+    ...rest,
     psk: copyBytes(options.psk),
     aead: options.aead ?? aeadProvider(),
     heartbeatMs,
@@ -129,17 +133,22 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
     receiveBufferBytes: count("receiveBufferBytes", options.receiveBufferBytes ?? 4 * 2 ** 20, 2 ** 32),
     relay: relayPolicy(options.relay ?? "peers"),
     auditRelay: options.auditRelay ?? false,
-    datagramBytes:
-      typeof datagramBytes === "function"
-        ? datagramBytes
-        : typeof datagramBytes === "number"
-          ? () => datagramBytes
-          : (address) => (address.isLoopback ? MAX_PACKET_SIZE : SAFE_DATAGRAM_BYTES),
+    fragments: options.fragments ?? true,
+    fixedDatagramBytes: fixedDatagramBytes(datagramBytes),
     acceptPeers: options.acceptPeers ?? (() => true),
     handshakesPerSecond: options.handshakesPerSecond ?? { perSource: 32, total: 256 },
     security,
     rekey: resolveRekeyLimits(options.rekey),
     features: ownFeatures(options.features ?? OWN_FEATURES, security),
+  };
+}
+
+function fixedDatagramBytes(given: CoreOptions["datagramBytes"]): CoreConfig["fixedDatagramBytes"] {
+  if (typeof given === "number") return () => given;
+  if (given === undefined) return (address) => (address.isLoopback ? MAX_PACKET_SIZE : undefined);
+  return (address) => {
+    const bytes = Math.trunc(given(address));
+    return Math.min(MAX_PACKET_SIZE, Math.max(SMALLEST_DATAGRAM_BYTES, bytes || SMALLEST_DATAGRAM_BYTES));
   };
 }
 

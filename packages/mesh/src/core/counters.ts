@@ -93,6 +93,21 @@ export class Counters {
   grantsSent = 0;
   addressMigrations = 0;
 
+  /** Probes of a path's size: sent, unanswered in time, answered here, one too many to be answered here. */
+  pathProbesSent = 0;
+  pathProbesLost = 0;
+  pathProbesAnswered = 0;
+  pathProbeLimited = 0;
+  /** Answers to nothing that was asked at the time. */
+  pathProbeIgnored = 0;
+  /** Times that the datagrams of a session have become larger, and times that they no longer passed. */
+  pathMtuRaised = 0;
+  pathBlackHoles = 0;
+  /** Packets larger than their path's datagrams: sent in parts, put together from parts, sent whole for want of better. */
+  packetsParted = 0;
+  packetsAssembled = 0;
+  oversizeSent = 0;
+
   /** Times that a session began to seal with a new key. */
   rekeys = 0;
   /** Messages about new keys that fit nothing: for a past epoch, with a second key for one, of the wrong side. */

@@ -3,14 +3,15 @@ import {
   classifyDatagram,
   type DatagramBatch,
   DatagramKind,
-  EVENT_LENGTH_PREFIX,
   EventFrameReader,
   HEADER_SIZE,
   HeaderVerdict,
   isValidLength,
   NETMESH_CONTROL,
   NetHeader,
+  PACKET_PART_KIND,
   PacketFlags,
+  PathProbeKind,
   PeerFeature,
   ROUTING_HEADER_SIZE,
   RoutingHeader,
@@ -22,6 +23,7 @@ import {
 import { MeshError } from "../errors.ts";
 import { Handshaker } from "../handshake/handshaker.ts";
 import type { HandshakeMode } from "../handshake/initiation.ts";
+import { PathProber } from "../path-mtu/path-prober.ts";
 import { Rekeyer } from "../rekey/rekeyer.ts";
 import { Relay } from "../relay.ts";
 import { PacketWriter } from "../session/packet-writer.ts";
@@ -58,12 +60,12 @@ const MAX_ROUNDS = 1_024;
  */
 export class MeshCore {
   readonly #state: CoreState;
-  readonly #writer: PacketWriter;
   readonly #sessions: SessionRegistry;
   readonly #handshaker: Handshaker;
   readonly #sender: StreamSender;
   readonly #receiver: StreamReceiver;
   readonly #rekeyer: Rekeyer;
+  readonly #prober: PathProber;
   readonly #relay: Relay;
   readonly #header = new NetHeader();
   readonly #routing = new RoutingHeader();
@@ -79,11 +81,18 @@ export class MeshCore {
       this.#sessions.failStream(session, stream, error);
     const writer = new PacketWriter(state);
     this.#state = state;
-    this.#writer = writer;
     this.#sender = new StreamSender(state, writer, fail);
     this.#receiver = new StreamReceiver(state, writer, this.#sender, fail);
     this.#rekeyer = new Rekeyer(state, writer);
-    this.#sessions = new SessionRegistry(state, writer, this.#sender, this.#receiver, this.#rekeyer);
+    this.#prober = new PathProber(state, writer);
+    this.#sessions = new SessionRegistry(
+      state,
+      writer,
+      this.#sender,
+      this.#receiver,
+      this.#rekeyer,
+      this.#prober,
+    );
     this.#handshaker = new Handshaker(state, this.#sessions);
     this.#relay = new Relay(state);
     this.#inbox = state.config.aead.memory?.allocate(INBOX_BYTES);
@@ -377,18 +386,29 @@ export class MeshCore {
         this.#state.counters.handlerMissing++;
         return;
       case NETMESH_CONTROL: {
-        const { rekeying } = session;
-        // Without it nothing was agreed on, and the id is like any other that nobody knows.
-        if (rekeying === undefined) break;
+        // Without them nothing was agreed on, and the id is like any other that nobody knows.
+        if (!session.has(PeerFeature.REKEY | PeerFeature.PATH_MTU)) break;
         const frames = this.#frames.wrap(bytes, offset + HEADER_SIZE, payloadLength, header.eventCount);
         while (frames.next()) {
-          this.#rekeyer.onControl(session, rekeying, bytes.subarray(frames.start, frames.end));
+          this.#onNetmeshControl(session, bytes.subarray(frames.start, frames.end), payloadLength);
         }
         if (frames.short) this.#state.counters.framesShort++;
         return;
       }
     }
     this.#receiver.onPacket(session, header, bytes, offset, payloadLength);
+  }
+
+  /** Takes one control event of a netmesh peer: of a feature that is in effect, or it is malformed. */
+  #onNetmeshControl(session: Session, event: Uint8Array, payloadLength: number): void {
+    const { rekeying } = session;
+    const kind = event[0];
+    const takesParts = session.has(PeerFeature.PATH_MTU);
+    if (takesParts && kind === PACKET_PART_KIND) this.#receiver.onPart(session, event);
+    else if (takesParts && (kind === PathProbeKind.PROBE || kind === PathProbeKind.ANSWER)) {
+      this.#prober.onControl(session, event, payloadLength);
+    } else if (rekeying !== undefined) this.#rekeyer.onControl(session, rekeying, event);
+    else this.#state.counters.controlMalformed++;
   }
 
   // Calls of the application
@@ -462,10 +482,19 @@ export class MeshCore {
   /**
    * Takes events for sending, copying them; returns how many. When fewer than given, `stream-writable` tells when to
    * go on. Throws `not-connected`, `message-too-large`, and the stream's own error once it has failed.
+   *
+   * @param largest - size in bytes up to which events are taken; default {@link maxEventBytes}. Whoever offers events
+   * again that found no room gives the limit of the first time: when the path has become narrower since, they travel in
+   * parts.
    */
-  write(session: Session, stream: Stream, events: readonly Uint8Array[]): number {
+  write(
+    session: Session,
+    stream: Stream,
+    events: readonly Uint8Array[],
+    largest: number = this.#sender.largestEvent(session, stream),
+  ): number {
     this.#enter();
-    return this.#sender.write(session, stream, events);
+    return this.#sender.write(session, stream, events, largest);
   }
 
   /** Sends events once, unrepaired, on a stream of that id; returns how many were taken. */
@@ -480,20 +509,12 @@ export class MeshCore {
       // The peer has sent first: the answers wait for no grants either.
       stream.credit = new SendCredit(0);
     }
-    return this.#sender.write(session, stream, events);
+    return this.#sender.write(session, stream, events, this.#sender.largestEvent(session, stream));
   }
 
-  /** Largest event that the stream can carry, in bytes. */
+  /** Largest event that the stream can carry, in bytes: what fits one datagram of its path, and the stream's window. */
   maxEventBytes(session: Session, stream: Stream): number {
     return this.#sender.largestEvent(session, stream);
-  }
-
-  /** Event size that fills one datagram of the stream's path, in bytes. */
-  preferredEventBytes(session: Session, stream: Stream): number {
-    return Math.min(
-      this.#writer.payloadLimit(session.path) - EVENT_LENGTH_PREFIX,
-      this.#sender.largestEvent(session, stream),
-    );
   }
 
   /** Finishes the sending side; the peer sees the end after everything written. */

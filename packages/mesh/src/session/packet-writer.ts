@@ -2,17 +2,19 @@ import { PACKET_OFFSET, type PacketFields, type PacketSlot, PoolError, packetFie
 import {
   CONTROL_STREAM_ID,
   DATA_TTL,
-  HEADER_SIZE,
+  encodeEventFrames,
+  encodePacketPart,
   high32,
   low32,
-  MAX_PACKET_SIZE,
+  NETMESH_CONTROL,
+  PACKET_OVERHEAD,
+  packetPartCount,
   ROUTING_HEADER_SIZE,
   type SocketAddress,
-  TAG_SIZE,
   writeRoutingHeader,
 } from "@netmesh/wire";
 import type { CoreState } from "../core/state.ts";
-import type { Path, Session } from "./session.ts";
+import type { Session } from "./session.ts";
 
 /** Builds sealed packets of sessions straight into outgoing slots, with the routing header where the path needs one. */
 export class PacketWriter {
@@ -29,15 +31,9 @@ export class PacketWriter {
     this.#sourceId = low32(state.config.nodeId);
   }
 
-  /** Plain text that fits one packet on this path by the size of its datagrams, in bytes. */
-  payloadLimit(path: Path): number {
-    const whole = this.#state.config.datagramBytes(path.address);
-    return whole - HEADER_SIZE - TAG_SIZE - (path.routed ? ROUTING_HEADER_SIZE : 0);
-  }
-
-  /** Plain text that one packet on this path can hold at all, in bytes. */
-  maxPayload(path: Path): number {
-    return MAX_PACKET_SIZE - HEADER_SIZE - TAG_SIZE - (path.routed ? ROUTING_HEADER_SIZE : 0);
+  /** Plain text that fits one packet by the size of the datagrams on the session's path, in bytes. */
+  payloadLimit({ path, pathMtu }: Session): number {
+    return pathMtu.datagramBytes - PACKET_OVERHEAD - (path.routed ? ROUTING_HEADER_SIZE : 0);
   }
 
   /**
@@ -60,6 +56,29 @@ export class PacketWriter {
       return false;
     }
     this.#push(session, slot);
+    return true;
+  }
+
+  /**
+   * Sends events `from` to `to` (exclusive) as one packet in parts, each in a control packet of its own. False when the
+   * outbox was full from the beginning, or the key is used up; a part that found no room later is lost.
+   */
+  sendInParts(
+    session: Session,
+    fields: PacketFields,
+    events: readonly Uint8Array[],
+    from: number,
+    to: number,
+  ): boolean {
+    const plainText = encodeEventFrames(events.slice(from, to));
+    const { streamIdLo, streamIdHi, sequenceLo, sequenceHi, flags } = fields;
+    const packet = { streamIdLo, streamIdHi, sequenceLo, sequenceHi, flags, eventCount: to - from };
+    const count = packetPartCount(plainText.length);
+    for (let i = 0; i < count; i++) {
+      const part = encodePacketPart(packet, plainText, i);
+      if (!this.sendControl(session, NETMESH_CONTROL, [part]) && i === 0) return false;
+    }
+    this.#state.counters.packetsParted++;
     return true;
   }
 

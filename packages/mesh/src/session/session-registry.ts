@@ -3,6 +3,8 @@ import { epochCounter, LocalCounter, SealingKey } from "@netmesh/pool";
 import { PeerFeature, type SocketAddress } from "@netmesh/wire";
 import type { CoreState } from "../core/state.ts";
 import { MeshError } from "../errors.ts";
+import { PathMtu } from "../path-mtu/path-mtu.ts";
+import type { PathProber } from "../path-mtu/path-prober.ts";
 import { RekeyState } from "../rekey/rekey-state.ts";
 import type { Rekeyer } from "../rekey/rekeyer.ts";
 import type { Stream } from "../stream/stream.ts";
@@ -43,6 +45,7 @@ export class SessionRegistry {
   readonly #sender: StreamSender;
   readonly #receiver: StreamReceiver;
   readonly #rekeyer: Rekeyer;
+  readonly #prober: PathProber;
 
   constructor(
     state: CoreState,
@@ -50,12 +53,14 @@ export class SessionRegistry {
     sender: StreamSender,
     receiver: StreamReceiver,
     rekeyer: Rekeyer,
+    prober: PathProber,
   ) {
     this.#state = state;
     this.#writer = writer;
     this.#sender = sender;
     this.#receiver = receiver;
     this.#rekeyer = rekeyer;
+    this.#prober = prober;
   }
 
   /** Whether a peer of that id exists or may be added. */
@@ -135,11 +140,13 @@ export class SessionRegistry {
       rekeying,
       hashSeed: state.hashSeed,
       path: init.path,
+      pathMtu: new PathMtu(state.counters),
       roundTripMs: init.roundTripMs,
       nowMs: state.nowMs,
       onDeadline: (due) => this.#onDeadline(due),
     });
     keys.destroy();
+    this.#prober.onNewPath(session);
     state.sessions.set(session.idLo, session.idHi, session);
     session.nextHeartbeatMs = state.nowMs + this.#heartbeatPause();
     state.alarms.schedule(session, session.nextHeartbeatMs);
@@ -154,6 +161,7 @@ export class SessionRegistry {
     peer.candidate = undefined;
     peer.session = session;
     this.#state.routes.addRoute(peer.nodeId, session.path.address, this.#state.nowMs);
+    this.#state.alarms.hasten(session, Math.max(session.pathMtu.deadline, this.#state.nowMs));
     if (replaced !== undefined) {
       this.#endStreams(replaced, new MeshError("session-replaced", "the peer has started a new session"));
       this.#destroy(replaced);
@@ -208,6 +216,7 @@ export class SessionRegistry {
     this.#countAddress(from, 1);
     this.#countAddress(old, -1);
     session.path = { address: from, routed };
+    this.#prober.onNewPath(session);
     this.#state.counters.addressMigrations++;
     const { peer } = session;
     if (peer.session !== session) return;
@@ -267,6 +276,7 @@ export class SessionRegistry {
       }
       next = Math.min(next, session.nextHeartbeatMs);
     }
+    next = Math.min(next, this.#prober.onDeadline(session));
     for (const stream of session.timedStreams) {
       const due = Math.min(
         this.#receiver.onDeadline(session, stream),

@@ -3,8 +3,12 @@ import { PacketBuilder, type SealingKey } from "@netmesh/pool";
 import { high32, low32, PeerFeature, type SocketAddress, U64Map } from "@netmesh/wire";
 import type { Alarm } from "../core/state.ts";
 import type { SessionSecurity } from "../handshake/security.ts";
+import { ANSWERS_PER_SECOND } from "../path-mtu/constants.ts";
+import type { PathMtu } from "../path-mtu/path-mtu.ts";
+import { OperationBudget } from "../rekey/operation-budget.ts";
 import { ReceiveEpochs } from "../rekey/receive-epochs.ts";
 import type { RekeyState } from "../rekey/rekey-state.ts";
+import type { PacketAssembly } from "../stream/packet-assembly.ts";
 import type { Stream } from "../stream/stream.ts";
 import type { Peer } from "./peer.ts";
 
@@ -45,6 +49,10 @@ export class Session implements Alarm {
   roundTripMs: number | undefined;
 
   path: Path;
+  /** How large its datagrams may be. */
+  readonly pathMtu: PathMtu;
+  /** Answers to the peer's probes of its path. */
+  readonly probeAnswers: OperationBudget = new OperationBudget(ANSWERS_PER_SECOND);
   /** Whether the peer has proven to hold the keys by an authenticated packet. */
   isConfirmed = false;
   /** Called when that happens. */
@@ -62,6 +70,8 @@ export class Session implements Alarm {
   readonly timedStreams: Set<Stream> = new Set();
   /** What is left of closed streams; bounded, the oldest leaves first. */
   readonly closedStreams: U64Map<ClosedStream>;
+  /** Packets that arrive in parts; present from the first part on. */
+  assembly: PacketAssembly | undefined;
   /** Bytes of received events that the application has not taken, over all streams. */
   bufferedBytes = 0;
   /** Sequence of packets on the control stream. */
@@ -92,6 +102,7 @@ export class Session implements Alarm {
     this.streams = new U64Map(init.hashSeed);
     this.closedStreams = new U64Map(init.hashSeed);
     this.path = init.path;
+    this.pathMtu = init.pathMtu;
     this.roundTripMs = init.roundTripMs;
     this.lastReceiveMs = init.nowMs;
     this.createdMs = init.nowMs;
@@ -152,6 +163,7 @@ export interface SessionInit {
   /** Seeds the hash of ids that the peer chooses. */
   readonly hashSeed: number;
   readonly path: Path;
+  readonly pathMtu: PathMtu;
   readonly roundTripMs: number | undefined;
   readonly nowMs: number;
   /** Called when the session's deadline has passed. */

@@ -1,5 +1,6 @@
 import {
   copyBytes,
+  decodePacketPart,
   decodeStreamNack,
   decodeStreamReset,
   decodeStreamWindow,
@@ -7,7 +8,7 @@ import {
   encodeStreamNack,
   encodeStreamWindow,
   HEADER_SIZE,
-  type NetHeader,
+  NetHeader,
   PACKET_OVERHEAD,
   PacketFlags,
   PeerFeature,
@@ -19,6 +20,7 @@ import type { CoreState } from "../core/state.ts";
 import { MeshError } from "../errors.ts";
 import type { PacketWriter } from "../session/packet-writer.ts";
 import type { ClosedStream, Session } from "../session/session.ts";
+import { PacketAssembly } from "./packet-assembly.ts";
 import { ReceiveVerdict } from "./receive-window.ts";
 import { type HeldPacket, implicitOptions, Stream } from "./stream.ts";
 import type { StreamSender } from "./stream-sender.ts";
@@ -56,6 +58,7 @@ export class StreamReceiver {
   readonly #writer: PacketWriter;
   readonly #sender: StreamSender;
   readonly #frames = new EventFrameReader();
+  readonly #assembled = new NetHeader();
   readonly #fail: (session: Session, stream: Stream, error: MeshError) => void;
 
   constructor(
@@ -68,6 +71,28 @@ export class StreamReceiver {
     this.#writer = writer;
     this.#sender = sender;
     this.#fail = fail;
+  }
+
+  /** Takes a control event that is a part of a packet, and the packet once it is complete. */
+  onPart(session: Session, event: Uint8Array): void {
+    const { counters, nowMs } = this.#state;
+    const part = decodePacketPart(event);
+    if (part === undefined) {
+      counters.controlMalformed++;
+      return;
+    }
+    const stream = session.streams.get(part.streamIdLo, part.streamIdHi);
+    const isReliable = (part.flags & PacketFlags.RELIABLE) !== 0;
+    if (isReliable && stream?.receive.has(u64ToNumber(part.sequenceLo, part.sequenceHi)) === true) {
+      counters.reliableDuplicate++;
+      this.#oweGrant(session, stream, true);
+      return;
+    }
+    session.assembly ??= new PacketAssembly();
+    const packet = session.assembly.take(part, nowMs);
+    if (packet === undefined) return;
+    counters.packetsAssembled++;
+    this.onPacket(session, this.#assembled.wrap(packet), packet, 0, packet.length - HEADER_SIZE);
   }
 
   /** Takes an authenticated event packet whose plain text lies in place. */
@@ -234,6 +259,7 @@ export class StreamReceiver {
     stream.queuedBytes = 0;
     session.timedStreams.delete(stream);
     const { streamIdLo, streamIdHi } = stream.fields;
+    session.assembly?.forget(streamIdLo, streamIdHi);
     session.streams.delete(streamIdLo, streamIdHi);
     if (session.closedStreams.size >= MAX_CLOSED_STREAMS) this.#dropOldestClosed(session);
     session.closedStreams.set(streamIdLo, streamIdHi, {

@@ -1,14 +1,18 @@
 import {
   EVENT_LENGTH_PREFIX,
   encodeStreamReset,
+  eventFramesSize,
   MAX_EVENTS_PER_PACKET,
   PACKET_OVERHEAD,
+  PACKET_PART_DATA_SIZE,
+  PACKET_PART_HEAD_SIZE,
   PacketFlags,
   PeerFeature,
   Subprotocol,
 } from "@netmesh/wire";
 import type { CoreState } from "../core/state.ts";
 import { MeshError } from "../errors.ts";
+import { BASE_DATAGRAM_BYTES, SUSPICIOUS_LOSSES } from "../path-mtu/constants.ts";
 import type { PacketWriter } from "../session/packet-writer.ts";
 import type { Session } from "../session/session.ts";
 import type { SendWindow, SentPacket } from "./send-window.ts";
@@ -18,6 +22,10 @@ import type { Stream } from "./stream.ts";
 const UNLIMITED_QUEUE_BYTES = 1 << 20;
 /** Room at which a writer of a large window is woken. */
 const WAKE_BYTES = 65_536;
+/** Payload of a control packet that carries a part. */
+const PART_PAYLOAD = EVENT_LENGTH_PREFIX + PACKET_PART_HEAD_SIZE + PACKET_PART_DATA_SIZE;
+/** A direct packet with more is larger than the base; a routed one with as much, too, and nothing depends on it. */
+const BASE_PAYLOAD = BASE_DATAGRAM_BYTES - PACKET_OVERHEAD;
 const NO_EVENTS: readonly Uint8Array[] = [];
 
 /** The sending side of streams: queues, packets, acknowledgements and repairs (spec/session.md §§5–8). */
@@ -38,13 +46,12 @@ export class StreamSender {
 
   /**
    * Takes events for sending, copying them, and returns how many; fewer than given when the window is full. Checks
-   * every event before it takes the first. Throws `not-connected`, `message-too-large`.
+   * every event against the limit before it takes the first. Throws `not-connected`, `message-too-large`.
    */
-  write(session: Session, stream: Stream, events: readonly Uint8Array[]): number {
+  write(session: Session, stream: Stream, events: readonly Uint8Array[], largest: number): number {
     if (stream.ended !== undefined) throw endedError(stream);
     if (stream.isRefused) throw new MeshError("stream-reset", "the peer has closed the stream");
     if (stream.finishing) throw new MeshError("not-connected", "the stream was finished");
-    const largest = this.largestEvent(session, stream);
     for (const event of events) {
       if (event.length > largest) {
         throw new MeshError(
@@ -55,7 +62,7 @@ export class StreamSender {
       }
     }
     let taken = 0;
-    const limit = this.#writer.payloadLimit(session.path);
+    const limit = this.#writer.payloadLimit(session);
     for (const event of events) {
       if (!this.#hasRoom(stream, event.length, limit)) {
         stream.wantsRoom = true;
@@ -72,9 +79,9 @@ export class StreamSender {
     return taken;
   }
 
-  /** Largest event that the stream can carry, in bytes. */
+  /** Largest event that the stream can carry on its present path, in bytes. */
   largestEvent(session: Session, stream: Stream): number {
-    const byPacket = this.#writer.maxPayload(session.path) - EVENT_LENGTH_PREFIX;
+    const byPacket = this.#writer.payloadLimit(session) - EVENT_LENGTH_PREFIX;
     const { windowBytes } = stream.options;
     if (windowBytes === 0) return byPacket;
     return Math.max(0, Math.min(byPacket, windowBytes - PACKET_OVERHEAD - EVENT_LENGTH_PREFIX));
@@ -105,7 +112,7 @@ export class StreamSender {
   flush(session: Session, stream: Stream): void {
     if (stream.ended !== undefined || session.isExhausted) return;
     if (stream.startsOver && !this.#sendStart(session, stream)) return;
-    const limit = this.#writer.payloadLimit(session.path);
+    const limit = this.#writer.payloadLimit(session);
     const { queue } = stream;
     while (stream.queueHead < queue.length) {
       if (stream.sendWindow !== undefined && !stream.sendWindow.canSend) {
@@ -147,7 +154,7 @@ export class StreamSender {
     const { sendWindow } = stream;
     const sequence = sendWindow?.next ?? stream.nextSequence;
     this.#setSequence(stream, sequence, sendWindow === undefined ? 0 : PacketFlags.RELIABLE);
-    if (!this.#writer.send(session, stream.fields, stream.queue, stream.queueHead, to)) {
+    if (!this.#transmit(session, stream, stream.queue, stream.queueHead, to, payload)) {
       stream.credit.refund(wireBytes);
       this.schedule(session, stream);
       return false;
@@ -162,6 +169,31 @@ export class StreamSender {
     stream.queuedBytes -= payload;
     stream.lastActivityMs = nowMs;
     return true;
+  }
+
+  /**
+   * Sends a packet with the stream's header fields: whole, or in parts when it is larger than the datagrams of the path,
+   * which have become smaller since it was filled or its event taken. False when nothing could be sent.
+   */
+  #transmit(
+    session: Session,
+    stream: Stream,
+    events: readonly Uint8Array[],
+    from: number,
+    to: number,
+    payload: number,
+  ): boolean {
+    const limit = this.#writer.payloadLimit(session);
+    if (payload > limit) {
+      if (session.has(PeerFeature.PATH_MTU) && payload > PACKET_PART_DATA_SIZE && limit >= PART_PAYLOAD) {
+        return this.#writer.sendInParts(session, stream.fields, events, from, to);
+      }
+      // A node of the reference takes no parts, and its packets cannot be cut: sequence numbers behind them are in use.
+      this.#state.counters.oversizeSent++;
+    } else if (payload > BASE_PAYLOAD && session.pathMtu.used(this.#state.nowMs)) {
+      this.#state.alarms.hasten(session, session.pathMtu.deadline);
+    }
+    return this.#writer.send(session, stream.fields, events, from, to);
   }
 
   /**
@@ -261,8 +293,13 @@ export class StreamSender {
 
   #repair(session: Session, stream: Stream, packet: SentPacket): void {
     this.#setSequence(stream, packet.sequence, packet.flags);
+    const payload = eventFramesSize(packet.events);
+    if (payload > BASE_PAYLOAD && packet.retries >= SUSPICIOUS_LOSSES) {
+      const { alarms, nowMs } = this.#state;
+      if (session.pathMtu.suspect(nowMs)) alarms.hasten(session, Math.max(nowMs, session.pathMtu.deadline));
+    }
     // With the outbox full the repair is lost like any other packet, and its timer runs again.
-    this.#writer.send(session, stream.fields, packet.events, 0, packet.events.length);
+    this.#transmit(session, stream, packet.events, 0, packet.events.length, payload);
     this.watch(session, stream);
   }
 

@@ -21,6 +21,11 @@ export interface LinkConditions {
   readonly bytesPerSecond?: number;
   /** Bytes that may wait for a link with a capacity; more are dropped. Default 256 KiB. */
   readonly queueBytes?: number;
+  /**
+   * Bytes of the largest datagram that passes whole; 0 for no limit. Larger ones vanish silently, unless the transport
+   * they come from `fragments`.
+   */
+  readonly mtuBytes?: number;
 }
 
 /** What became of the datagrams of a network. */
@@ -32,6 +37,10 @@ export interface NetworkStats {
   reordered: number;
   /** Dropped because a link's queue was full. */
   overflowed: number;
+  /** Dropped because they were larger than a link carries. */
+  oversized: number;
+  /** Larger than a link carries, and passed in fragments. */
+  fragmented: number;
   /** Dropped by a partition, or because nobody listens at the address. */
   unreachable: number;
 }
@@ -60,6 +69,8 @@ export class MemoryNetwork {
     duplicated: 0,
     reordered: 0,
     overflowed: 0,
+    oversized: 0,
+    fragmented: 0,
     unreachable: 0,
   };
   /** Conditions of links that {@link link} does not name. */
@@ -78,13 +89,17 @@ export class MemoryNetwork {
     this.conditions = conditions;
   }
 
-  /** A transport at a new address, or at the given one. Throws when the address is taken. */
-  bind(address?: SocketAddress): MemoryTransport {
+  /**
+   * A transport at a new address, or at the given one. Throws when the address is taken.
+   *
+   * @param fragments - whether what is too large for a link passes in fragments; default false
+   */
+  bind(address?: SocketAddress, fragments = false): MemoryTransport {
     const host = this.#nextHost++;
     const at =
       address ?? SocketAddress.parse(`10.${(host >> 16) & 255}.${(host >> 8) & 255}.${host & 255}:7000`);
     if (this.#transports.has(at.key)) throw new Error(`${at.key} is taken`);
-    const transport = new MemoryTransport(at, this);
+    const transport = new MemoryTransport(at, this, fragments);
     this.#transports.set(at.key, transport);
     return transport;
   }
@@ -118,7 +133,14 @@ export class MemoryNetwork {
       return;
     }
     const link = this.#linkOf(from, to);
-    const { loss = 0, duplication = 0 } = link.conditions ?? this.conditions;
+    const { loss = 0, duplication = 0, mtuBytes = 0 } = link.conditions ?? this.conditions;
+    if (mtuBytes > 0 && bytes.length > mtuBytes) {
+      if (this.#transports.get(from.key)?.fragments !== true) {
+        this.stats.oversized++;
+        return;
+      }
+      this.stats.fragmented++;
+    }
     if (loss > 0 && this.#random.chance(loss)) {
       this.stats.lost++;
       return;
@@ -194,14 +216,17 @@ function linkKey(from: SocketAddress, to: SocketAddress): string {
 /** One address of a {@link MemoryNetwork}. */
 export class MemoryTransport implements Transport {
   readonly localAddress: SocketAddress;
+  /** Whether what a link does not carry whole passes in fragments, or not at all. */
+  readonly fragments: boolean;
   readonly #network: MemoryNetwork;
   readonly #batch = new DatagramBatch();
   #listener: TransportListener | undefined;
   #isDetached = false;
 
   /** Use {@link MemoryNetwork.bind}. */
-  constructor(localAddress: SocketAddress, network: MemoryNetwork) {
+  constructor(localAddress: SocketAddress, network: MemoryNetwork, fragments: boolean) {
     this.localAddress = localAddress;
+    this.fragments = fragments;
     this.#network = network;
   }
 

@@ -35,11 +35,11 @@ export class TestNode {
 
   /** Use {@link TestNetwork.add}. */
   constructor(network: TestNetwork, options: TestNodeOptions) {
-    const { onEvent, psk, identity, address, ...rest } = options;
+    const { onEvent, psk, identity, address, fragments, ...rest } = options;
     this.#network = network;
     this.identity = identity ?? Identity.generate(network.random);
     this.keys = staticKeyPairFromIdentity(this.identity);
-    this.transport = network.net.bind(address);
+    this.transport = network.net.bind(address, fragments);
     this.node = new MeshNode({
       ...rest,
       nodeId: this.identity.nodeId,
