@@ -71,8 +71,7 @@ export class StreamSender {
         this.#state.counters.backpressureCredit++;
         break;
       }
-      stream.queue.push(stream.slab.copy(event));
-      stream.queuedBytes += EVENT_LENGTH_PREFIX + event.length;
+      stream.enqueue(event);
       taken++;
     }
     if (taken > 0) this.schedule(session, stream);

@@ -47,7 +47,7 @@ export class Stream {
   /** Events accepted from the application and not yet in a packet; owned by the stream. */
   readonly queue: Uint8Array[] = [];
   /** Where their bytes are kept, until they are acknowledged. */
-  readonly slab: ByteSlab = new ByteSlab();
+  readonly #slab = new ByteSlab();
   /** Index of the first entry of {@link queue} that is still waiting. */
   queueHead = 0;
   /** Bytes of waiting events, each with its length prefix. */
@@ -122,6 +122,12 @@ export class Stream {
       this.sendWindow = new SendWindow(maxPendingForWindow(options.windowBytes), repairBudgetMs, roundTripMs);
     }
     this.fields = { ...packetFields(), streamIdLo: low32(id), streamIdHi: high32(id) };
+  }
+
+  /** Puts a copy of an event's bytes behind those that wait. */
+  enqueue(event: Uint8Array): void {
+    this.queue.push(this.#slab.copy(event));
+    this.queuedBytes += EVENT_LENGTH_PREFIX + event.length;
   }
 
   /** Nothing has been sent yet, so that its sending side can still be configured. */
