@@ -1,5 +1,4 @@
 import {
-  copyBytes,
   EVENT_LENGTH_PREFIX,
   encodeStreamReset,
   eventFramesSize,
@@ -72,7 +71,7 @@ export class StreamSender {
         this.#state.counters.backpressureCredit++;
         break;
       }
-      stream.queue.push(copyBytes(event));
+      stream.queue.push(stream.slab.copy(event));
       stream.queuedBytes += EVENT_LENGTH_PREFIX + event.length;
       taken++;
     }

@@ -2,6 +2,7 @@ import { type PacketFields, packetFields } from "@netmesh/pool";
 import { EVENT_LENGTH_PREFIX, high32, low32, PACKET_OVERHEAD } from "@netmesh/wire";
 import type { InboundPacket } from "../core/events.ts";
 import type { MeshError } from "../errors.ts";
+import { ByteSlab } from "./byte-slab.ts";
 import { ReceiveWindow } from "./receive-window.ts";
 import { SendCredit } from "./send-credit.ts";
 import { maxPendingForWindow, SendWindow } from "./send-window.ts";
@@ -45,6 +46,8 @@ export class Stream {
   nextSequence = 0;
   /** Events accepted from the application and not yet in a packet; owned by the stream. */
   readonly queue: Uint8Array[] = [];
+  /** Where their bytes are kept, until they are acknowledged. */
+  readonly slab: ByteSlab = new ByteSlab();
   /** Index of the first entry of {@link queue} that is still waiting. */
   queueHead = 0;
   /** Bytes of waiting events, each with its length prefix. */
