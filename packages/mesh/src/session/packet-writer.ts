@@ -14,6 +14,7 @@ import {
   writeRoutingHeader,
 } from "@netmesh/wire";
 import type { CoreState } from "../core/state.ts";
+import { BASE_DATAGRAM_BYTES } from "../path-mtu/constants.ts";
 import type { Session } from "./session.ts";
 
 /** Builds sealed packets of sessions straight into outgoing slots, with the routing header where the path needs one. */
@@ -29,6 +30,11 @@ export class PacketWriter {
   constructor(state: CoreState) {
     this.#state = state;
     this.#sourceId = low32(state.config.nodeId);
+  }
+
+  /** Whether a packet with so much plain text makes a larger datagram than every path is taken to carry. */
+  isAboveBase({ path }: Session, payload: number): boolean {
+    return payload + PACKET_OVERHEAD + (path.routed ? ROUTING_HEADER_SIZE : 0) > BASE_DATAGRAM_BYTES;
   }
 
   /** Plain text that fits one packet by the size of the datagrams on the session's path, in bytes. */

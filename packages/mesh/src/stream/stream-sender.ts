@@ -12,7 +12,7 @@ import {
 } from "@netmesh/wire";
 import type { CoreState } from "../core/state.ts";
 import { MeshError } from "../errors.ts";
-import { BASE_DATAGRAM_BYTES, SUSPICIOUS_LOSSES } from "../path-mtu/constants.ts";
+import { SUSPICIOUS_LOSSES } from "../path-mtu/constants.ts";
 import type { PacketWriter } from "../session/packet-writer.ts";
 import type { Session } from "../session/session.ts";
 import type { SendWindow, SentPacket } from "./send-window.ts";
@@ -24,8 +24,6 @@ const UNLIMITED_QUEUE_BYTES = 1 << 20;
 const WAKE_BYTES = 65_536;
 /** Payload of a control packet that carries a part. */
 const PART_PAYLOAD = EVENT_LENGTH_PREFIX + PACKET_PART_HEAD_SIZE + PACKET_PART_DATA_SIZE;
-/** A direct packet with more is larger than the base; a routed one with as much, too, and nothing depends on it. */
-const BASE_PAYLOAD = BASE_DATAGRAM_BYTES - PACKET_OVERHEAD;
 const NO_EVENTS: readonly Uint8Array[] = [];
 
 /** The sending side of streams: queues, packets, acknowledgements and repairs (spec/session.md §§5–8). */
@@ -189,7 +187,7 @@ export class StreamSender {
       }
       // A node of the reference takes no parts, and its packets cannot be cut: sequence numbers behind them are in use.
       this.#state.counters.oversizeSent++;
-    } else if (payload > BASE_PAYLOAD && session.pathMtu.used(this.#state.nowMs)) {
+    } else if (this.#writer.isAboveBase(session, payload) && session.pathMtu.used(this.#state.nowMs)) {
       this.#state.alarms.hasten(session, session.pathMtu.deadline);
     }
     return this.#writer.send(session, stream.fields, events, from, to);
@@ -293,7 +291,7 @@ export class StreamSender {
   #repair(session: Session, stream: Stream, packet: SentPacket): void {
     this.#setSequence(stream, packet.sequence, packet.flags);
     const payload = eventFramesSize(packet.events);
-    if (payload > BASE_PAYLOAD && packet.retries >= SUSPICIOUS_LOSSES) {
+    if (packet.retries >= SUSPICIOUS_LOSSES && this.#writer.isAboveBase(session, payload)) {
       const { alarms, nowMs } = this.#state;
       if (session.pathMtu.suspect(nowMs)) alarms.hasten(session, Math.max(nowMs, session.pathMtu.deadline));
     }
