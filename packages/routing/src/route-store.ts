@@ -94,6 +94,15 @@ export class RouteStore {
     return this.#hops.at(this.#words[slot * WORDS + NEXT_HOP_AT] as number);
   }
 
+  /** Number of a next hop that some record refers to, for {@link RouteStore.usesNextHop}. */
+  nextHopNumber(hop: SocketAddress): number | undefined {
+    return this.#hops.numberOf(hop);
+  }
+
+  usesNextHop(slot: number, hopNumber: number): boolean {
+    return this.#words[slot * WORDS + NEXT_HOP_AT] === hopNumber;
+  }
+
   updatedAtMs(slot: number): number {
     return this.#floats[slot * FLOATS + UPDATED_AT] as number;
   }
@@ -194,6 +203,10 @@ class NextHops {
 
   at(index: number): SocketAddress {
     return this.#addresses[index] as SocketAddress;
+  }
+
+  numberOf(address: SocketAddress): number | undefined {
+    return this.#indexByKey.get(address.key);
   }
 
   acquire(address: SocketAddress): number {

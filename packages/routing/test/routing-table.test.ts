@@ -163,6 +163,7 @@ describe("removal", () => {
       nextHop: A,
       metric: 1,
       isActive: true,
+      isSession: true,
       updatedAtMs: 5,
     });
     expect(table.removeRoute(7n)).toBeUndefined();
@@ -265,8 +266,8 @@ describe("model", () => {
         const table = new RoutingTable(LOCAL, { hashSeed, maxRouteAgeMs: 30 });
         const model = new Map<bigint, Route>();
         let now = 0;
-        const put = (at: bigint, nextHop: SocketAddress, metric: number): void => {
-          model.set(at, { destination: at, nextHop, metric, isActive: true, updatedAtMs: now });
+        const put = (at: bigint, nextHop: SocketAddress, metric: number, isSession: boolean): void => {
+          model.set(at, { destination: at, nextHop, metric, isActive: true, isSession, updatedAtMs: now });
         };
         for (const each of steps) {
           if (each.op === "wait") {
@@ -281,11 +282,11 @@ describe("model", () => {
           }
           const stored = model.get(each.destination);
           if (each.op === "add") {
-            put(each.destination, each.hop, 1);
+            put(each.destination, each.hop, 1, true);
             table.addRoute(each.destination, each.hop, now);
           } else if (each.op === "offer") {
             if (stored === undefined || each.metric < stored.metric)
-              put(each.destination, each.hop, each.metric);
+              put(each.destination, each.hop, each.metric, false);
             else model.set(each.destination, { ...stored, updatedAtMs: now });
             table.addRouteWithMetric(each.destination, each.hop, each.metric, now);
           } else if (each.op === "remove") {
