@@ -5,6 +5,7 @@ import {
   low32,
   MAX_PINGWAVE_HOPS,
   NodeHealth,
+  PINGWAVE_SIZE,
   PINGWAVE_TTL,
   type PingwaveView,
   type SocketAddress,
@@ -164,38 +165,31 @@ export class ProximityGraph {
     };
   }
 
-  /** What own pingwaves say about this node from now on; the version counts up. */
+  /**
+   * What own pingwaves say about this node from now on; the version counts up.
+   * @throws WireError `invalid-argument` when a number does not fit its field.
+   */
   setLocalCapabilities(capabilities: Omit<CapabilitySummary, "version">): void {
-    this.#capabilities = { ...capabilities, version: (this.#capabilities.version + 1) >>> 0 };
+    const next = { ...capabilities, version: (this.#capabilities.version + 1) >>> 0 };
+    this.#write(new Uint8Array(PINGWAVE_SIZE), 0, next, this.#load, NodeHealth.HEALTHY, 0);
+    this.#capabilities = next;
   }
 
-  /** What own pingwaves say about this node's load, 0..255. */
+  /**
+   * What own pingwaves say about this node's load, 0..255.
+   * @throws WireError `invalid-argument`
+   */
   setLocalLoad(load: number): void {
+    this.#write(new Uint8Array(PINGWAVE_SIZE), 0, this.#capabilities, load, NodeHealth.HEALTHY, 0);
     this.#load = load;
   }
 
   /**
    * Writes this node's next pingwave into the 72 bytes at `offset`.
-   * @throws WireError `invalid-argument` when something set is out of range, `buffer-too-small`; no sequence is used up.
+   * @throws WireError `invalid-argument` when the time is negative, `buffer-too-small`; no sequence is used up.
    */
   createPingwave(target: Uint8Array, offset: number, health: NodeHealth, wallClockUs: number): void {
-    const { hash, version, hasGpu, modelSlots, memoryTier, tools, flags } = this.#capabilities;
-    writePingwave(target, offset, {
-      originId: graphId(this.localId),
-      sequence: BigInt(this.#nextSequence),
-      ttl: this.#radius,
-      hopCount: 0,
-      timestampUs: BigInt(Math.trunc(wallClockUs)),
-      capabilityHash: hash,
-      capabilityVersion: version,
-      load: this.#load,
-      health,
-      hasGpu,
-      modelSlots,
-      memoryTier,
-      tools,
-      capabilityFlags: flags,
-    });
+    this.#write(target, offset, this.#capabilities, this.#load, health, wallClockUs);
     this.#nextSequence += 1;
     this.#counters.sent += 1;
   }
@@ -330,6 +324,32 @@ export class ProximityGraph {
       .filter(predicate)
       .map((node) => node.latencyUs);
     return latencies.length === 0 ? undefined : latencies.reduce((a, b) => Math.min(a, b));
+  }
+
+  #write(
+    target: Uint8Array,
+    offset: number,
+    { hash, version, hasGpu, modelSlots, memoryTier, tools, flags }: CapabilitySummary,
+    load: number,
+    health: NodeHealth,
+    wallClockUs: number,
+  ): void {
+    writePingwave(target, offset, {
+      originId: graphId(this.localId),
+      sequence: BigInt(this.#nextSequence),
+      ttl: this.#radius,
+      hopCount: 0,
+      timestampUs: BigInt(Math.trunc(wallClockUs)),
+      capabilityHash: hash,
+      capabilityVersion: version,
+      load,
+      health,
+      hasGpu,
+      modelSlots,
+      memoryTier,
+      tools,
+      capabilityFlags: flags,
+    });
   }
 
   #hasRoomFor(from: PingwaveNeighbor, neighborCount: number): boolean {

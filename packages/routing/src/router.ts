@@ -9,6 +9,8 @@ export const MAX_DRAIN = 64;
 
 /** Where a routed datagram names its source. */
 const SOURCE_AT = 6;
+/** Ends a group of packets. */
+const LAST = 255;
 /** Sources are told apart by a hash of 10 bits where their priority packets are counted. */
 const SOURCE_BUCKETS = 1024;
 
@@ -68,10 +70,12 @@ export class Router {
   readonly #hashSeed: number;
   #isRunning = true;
   #counters: Counters = newCounters();
-  // What a drain has taken and not handed on yet, and for each packet the group it belongs to.
-  readonly #takenBytes: Uint8Array[] = [];
-  readonly #takenHops: SocketAddress[] = [];
-  readonly #groupOf: Uint8Array = new Uint8Array(MAX_DRAIN);
+  // What a drain has taken, chained into groups by next hop.
+  readonly #taken: Uint8Array[] = [];
+  readonly #nextInGroup: Uint8Array = new Uint8Array(MAX_DRAIN);
+  readonly #groupHops: SocketAddress[] = [];
+  readonly #groupFirst: Uint8Array = new Uint8Array(MAX_DRAIN);
+  readonly #groupLast: Uint8Array = new Uint8Array(MAX_DRAIN);
 
   /** @throws RoutingError `invalid-limit` as {@link FairScheduler}. */
   constructor(table: RoutingTable, options: RouterOptions = {}) {
@@ -141,8 +145,7 @@ export class Router {
     }
     if (isPriority) this.#priorityHeld[this.#sourceBucket(datagram)] = this.#heldOf(datagram) + 1;
     else if (decision.hasPriority) counters.priorityDemoted += 1;
-    streams.recordIn(streamLo, streamHi, length, nowMs);
-    streams.recordOut(streamLo, streamHi, length, nowMs);
+    streams.recordForward(streamLo, streamHi, length, nowMs);
     counters.forwarded += 1;
     counters.bytesForwarded += length;
     return "forward";
@@ -159,7 +162,7 @@ export class Router {
     const limit = Math.min(max, MAX_DRAIN);
     const { scheduler } = this;
     const counters = this.#counters;
-    const hops = this.#takenHops;
+    const hops = this.#groupHops;
     let count = 0;
     let groups = 0;
     for (; count < limit; count++) {
@@ -169,20 +172,24 @@ export class Router {
       if (packet.isPriority) this.#priorityHeld[this.#sourceBucket(bytes)] = this.#heldOf(bytes) - 1;
       counters.queueMs += nowMs - packet.queuedAtMs;
       counters.left += 1;
-      this.#takenBytes[count] = bytes;
-      // The first `groups` places hold one next hop each; there are never more groups than packets.
+      this.#taken[count] = bytes;
       let group = 0;
-      while (group < groups && !(hops[group] as SocketAddress).equals(nextHop)) group += 1;
+      // The table hands out one object per next hop; two for the same one would only be two groups.
+      while (group < groups && hops[group] !== nextHop) group += 1;
       if (group === groups) {
         hops[group] = nextHop;
+        this.#groupFirst[group] = count;
         groups += 1;
+      } else {
+        this.#nextInGroup[this.#groupLast[group] as number] = count;
       }
-      this.#groupOf[count] = group;
+      this.#groupLast[group] = count;
+      this.#nextInGroup[count] = LAST;
     }
     for (let group = 0; group < groups; group++) {
-      for (let i = 0; i < count; i++) {
-        if (this.#groupOf[i] === group)
-          batch.push(this.#takenBytes[i] as Uint8Array, hops[group] as SocketAddress);
+      const nextHop = hops[group] as SocketAddress;
+      for (let i = this.#groupFirst[group] as number; i !== LAST; i = this.#nextInGroup[i] as number) {
+        batch.push(this.#taken[i] as Uint8Array, nextHop);
       }
     }
     return count;

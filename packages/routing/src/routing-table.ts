@@ -235,10 +235,7 @@ export class RoutingTable {
 
   /** Next hop of an active and fresh route. A stale route stays stored. Allocates nothing. */
   lookup(destinationLo: number, destinationHi: number, nowMs: number): SocketAddress | undefined {
-    const slot = this.#store.find(destinationLo, destinationHi);
-    if (slot < 0 || !this.#store.isActive(slot)) return undefined;
-    if (nowMs - this.#store.updatedAtMs(slot) > this.#maxRouteAgeMs) return undefined;
-    return this.#store.nextHop(slot);
+    return this.#store.lookup(destinationLo, destinationHi, this.#maxRouteAgeMs, nowMs);
   }
 
   /** {@link RoutingTable.lookup}, but `undefined` also when the next hop is `excluded`. */
@@ -288,6 +285,7 @@ export class RoutingTable {
   setMaxRouteAge(maxRouteAgeMs: number): void {
     requireLimit("maxRouteAgeMs", maxRouteAgeMs);
     this.#maxRouteAgeMs = maxRouteAgeMs;
+    this.#store.forgetFlows();
   }
 
   /** Hides the route from lookups; nothing else changes. */

@@ -165,6 +165,16 @@ describe("own pingwaves", () => {
     expect([view.hasGpu, view.modelSlots, view.memoryTier, view.tools]).toEqual([true, 1, 2, 3]);
   });
 
+  it("say nothing that does not fit", () => {
+    const graph = new ProximityGraph(SELF);
+    const wide = { hash: 7n, hasGpu: true, modelSlots: 256, memoryTier: 2, tools: 3, flags: 4 };
+    expect(() => graph.setLocalCapabilities(wide)).toThrow("modelSlots");
+    expect(() => graph.setLocalLoad(256)).toThrow("load");
+    const bytes = new Uint8Array(72);
+    graph.createPingwave(bytes, 0, NodeHealth.HEALTHY, 0);
+    expect(new PingwaveView().wrap(bytes)).toMatchObject({ load: 0, capabilityVersion: 0, sequenceLo: 1 });
+  });
+
   it("use up no sequence when they cannot be written", () => {
     const graph = new ProximityGraph(SELF);
     expect(() => graph.createPingwave(new Uint8Array(71), 0, NodeHealth.HEALTHY, 0)).toThrow();
