@@ -1,5 +1,5 @@
 import { MAX_PINGWAVE_HOPS, type SocketAddress } from "@netmesh/wire";
-import { type RoutingTable, SESSION_METRIC } from "./routing-table.ts";
+import type { Route, RoutingTable } from "./routing-table.ts";
 
 /** Metric of a detour over a peer of which nobody says that it has a path: any discovered route is better. */
 export const BLIND_DETOUR_METRIC: number = MAX_PINGWAVE_HOPS + 2;
@@ -67,17 +67,16 @@ export class ReroutePolicy {
     for (const destination of this.#table.destinationsVia(failedAddress)) {
       const detour = this.#graphDetour(failed, failedAddress, destination) ?? blind;
       if (detour === undefined) continue;
-      const before = this.#table.route(destination);
+      const before = this.#table.route(destination) as Route;
       this.#table.setDetour(destination, detour.address, detour.metric, nowMs);
       moved += 1;
       const saved = this.#saved.get(destination);
       if (saved === undefined) {
-        const wasSession = before?.isSession === true;
         this.#saved.set(destination, {
           failedNode: failed,
           detour: detour.address,
-          metric: before?.metric ?? SESSION_METRIC,
-          wasSession,
+          metric: before.metric,
+          wasSession: before.isSession,
         });
       } else {
         saved.detour = detour.address;
