@@ -1,25 +1,5 @@
 import type { AeadProvider } from "@netmesh/crypto";
-import {
-  classifyDatagram,
-  type DatagramBatch,
-  DatagramKind,
-  EventFrameReader,
-  HEADER_SIZE,
-  HeaderVerdict,
-  isValidLength,
-  NETMESH_CONTROL,
-  NetHeader,
-  PACKET_PART_KIND,
-  PacketFlags,
-  PathProbeKind,
-  PeerFeature,
-  ROUTING_HEADER_SIZE,
-  RoutingHeader,
-  type SocketAddress,
-  Subprotocol,
-  TAG_SIZE,
-  validateHeader,
-} from "@netmesh/wire";
+import { type DatagramBatch, PeerFeature, type SocketAddress } from "@netmesh/wire";
 import { MeshError } from "../errors.ts";
 import { Handshaker } from "../handshake/handshaker.ts";
 import type { HandshakeMode } from "../handshake/initiation.ts";
@@ -38,6 +18,7 @@ import { StreamSender } from "../stream/stream-sender.ts";
 import { type CoreOptions, resolveCoreOptions } from "./config.ts";
 import type { Counters } from "./counters.ts";
 import type { CoreEvent } from "./events.ts";
+import { PacketIntake } from "./packet-intake.ts";
 import { CoreState } from "./state.ts";
 
 /** Where a core's outputs go. */
@@ -48,8 +29,6 @@ export interface CoreSink {
   event(event: CoreEvent): void;
 }
 
-/** Room for the largest datagram of a session, its routing header included; a larger one is opened where it lies. */
-const INBOX_BYTES = 8_256;
 /** Rounds of one drain, so that a sink that answers every event cannot keep it going for ever. */
 const MAX_ROUNDS = 1_024;
 
@@ -64,14 +43,7 @@ export class MeshCore {
   readonly #handshaker: Handshaker;
   readonly #sender: StreamSender;
   readonly #receiver: StreamReceiver;
-  readonly #rekeyer: Rekeyer;
-  readonly #prober: PathProber;
-  readonly #relay: Relay;
-  readonly #header = new NetHeader();
-  readonly #routing = new RoutingHeader();
-  readonly #frames = new EventFrameReader();
-  /** Where a packet is put to be opened, when the AEAD provider works in a memory of its own. */
-  readonly #inbox: Uint8Array<ArrayBuffer> | undefined;
+  readonly #intake: PacketIntake;
   #isClosed = false;
 
   /** Throws {@link MeshError} `config` for settings out of range. */
@@ -83,19 +55,18 @@ export class MeshCore {
     this.#state = state;
     this.#sender = new StreamSender(state, writer, fail);
     this.#receiver = new StreamReceiver(state, writer, this.#sender, fail);
-    this.#rekeyer = new Rekeyer(state, writer);
-    this.#prober = new PathProber(state, writer);
-    this.#sessions = new SessionRegistry(
-      state,
-      writer,
-      this.#sender,
-      this.#receiver,
-      this.#rekeyer,
-      this.#prober,
-    );
+    const rekeyer = new Rekeyer(state, writer);
+    const prober = new PathProber(state, writer);
+    this.#sessions = new SessionRegistry(state, writer, this.#sender, this.#receiver, rekeyer, prober);
     this.#handshaker = new Handshaker(state, this.#sessions);
-    this.#relay = new Relay(state);
-    this.#inbox = state.config.aead.memory?.allocate(INBOX_BYTES);
+    this.#intake = new PacketIntake(state, {
+      handshaker: this.#handshaker,
+      sessions: this.#sessions,
+      receiver: this.#receiver,
+      rekeyer,
+      prober,
+      relay: new Relay(state),
+    });
   }
 
   /** What happened so far; live numbers. */
@@ -129,9 +100,7 @@ export class MeshCore {
   receive(batch: DatagramBatch): void {
     this.#state.tick();
     if (this.#isClosed) return;
-    for (let i = 0; i < batch.count; i++) {
-      this.#receiveOne(batch.bytes[i] as Uint8Array, batch.addresses[i] as SocketAddress);
-    }
+    this.#intake.receive(batch);
   }
 
   /** Does everything whose time has come. */
@@ -201,214 +170,6 @@ export class MeshCore {
     const complete = taken === batch.count;
     counters.routedRefused += outbox.taken(taken);
     return complete;
-  }
-
-  // Datagrams
-
-  #receiveOne(bytes: Uint8Array, from: SocketAddress): void {
-    const { counters, blocked } = this.#state;
-    counters.datagramsReceived++;
-    counters.bytesReceived += bytes.length;
-    if (blocked.size > 0 && blocked.has(from.key)) {
-      counters.blockedSource++;
-      return;
-    }
-    switch (classifyDatagram(bytes)) {
-      case DatagramKind.DIRECT:
-        this.#receivePacket(bytes, 0, from, undefined);
-        return;
-      case DatagramKind.ROUTED:
-        this.#receiveRouted(bytes, from);
-        return;
-      case DatagramKind.KEEP_ALIVE:
-        counters.keepAliveIgnored++;
-        return;
-      case DatagramKind.PINGWAVE:
-        counters.pingwaveIgnored++;
-        return;
-      default:
-        counters.unknownPrefix++;
-    }
-  }
-
-  #receiveRouted(bytes: Uint8Array, from: SocketAddress): void {
-    const routing = this.#routing.wrap(bytes, 0);
-    if (!this.#state.routes.isLocal(routing.destinationLo, routing.destinationHi)) {
-      this.#relay.forward(bytes, from);
-      return;
-    }
-    this.#receivePacket(bytes, ROUTING_HEADER_SIZE, from, routing);
-  }
-
-  #receivePacket(
-    bytes: Uint8Array,
-    offset: number,
-    from: SocketAddress,
-    routing: RoutingHeader | undefined,
-  ): void {
-    const { counters } = this.#state;
-    const length = bytes.length - offset;
-    switch (validateHeader(bytes, offset, length)) {
-      case HeaderVerdict.OK:
-        break;
-      case HeaderVerdict.SHORT:
-        counters.short++;
-        return;
-      case HeaderVerdict.BAD_MAGIC:
-        if (routing === undefined) counters.badMagic++;
-        else counters.routedNested++;
-        return;
-      case HeaderVerdict.BAD_VERSION:
-        counters.badVersion++;
-        return;
-      case HeaderVerdict.PAYLOAD_LENGTH:
-        counters.payloadLengthTooLarge++;
-        return;
-      default:
-        counters.eventCountTooLarge++;
-        return;
-    }
-    const header = this.#header.wrap(bytes, offset);
-    const { flags } = header;
-    if ((flags & PacketFlags.HANDSHAKE) !== 0) {
-      this.#handshaker.receive(bytes, offset, from, routing);
-      return;
-    }
-    const session = this.#state.sessions.get(header.sessionIdLo, header.sessionIdHi);
-    if (session === undefined) {
-      counters.noSession++;
-      return;
-    }
-    if ((flags & PacketFlags.HEARTBEAT) !== 0) {
-      this.#receiveHeartbeat(session, bytes, offset, length, from, routing);
-      return;
-    }
-    if (!isValidLength(bytes, offset, length)) {
-      counters.badLength++;
-      return;
-    }
-    const packet = this.#takeIn(bytes);
-    const payloadLength = this.#open(session, packet, offset, length, from, routing);
-    if (payloadLength >= 0) this.#dispatch(session, header, packet, offset, payloadLength);
-  }
-
-  /** The datagram where it can be opened in place: copied once, unless it lies there or any memory will do. */
-  #takeIn(bytes: Uint8Array): Uint8Array {
-    const inbox = this.#inbox;
-    if (inbox === undefined || bytes.buffer === inbox.buffer || bytes.length > inbox.length) return bytes;
-    inbox.set(bytes);
-    return inbox;
-  }
-
-  /** Opens the packet in place and admits its counter; the plain text's length, or -1 after counting the drop. */
-  #open(
-    session: Session,
-    bytes: Uint8Array,
-    offset: number,
-    length: number,
-    from: SocketAddress,
-    routing: RoutingHeader | undefined,
-  ): number {
-    const { counters } = this.#state;
-    const header = this.#header;
-    const isHeartbeat = length === HEADER_SIZE + TAG_SIZE && (header.flags & PacketFlags.HEARTBEAT) !== 0;
-    const { counterLo, counterHi } = header;
-    const epoch = session.rx.select(counterHi);
-    if (epoch === undefined) {
-      counters.epochUnknown++;
-      return -1;
-    }
-    const payloadLength = epoch.cipher.openPacket(bytes, offset, length);
-    if (payloadLength < 0) {
-      if (isHeartbeat) counters.heartbeatAuth++;
-      else counters.authFailed++;
-      return -1;
-    }
-    if (!epoch.replay.commit(counterLo, counterHi)) {
-      if (isHeartbeat) counters.heartbeatReplay++;
-      else counters.replay++;
-      return -1;
-    }
-    counters.opened++;
-    if (session.rekeying !== undefined) this.#rekeyer.onOpened(session, session.rekeying, epoch, length);
-    const isRouted = routing !== undefined && routing.hopCount > 0;
-    this.#sessions.onAuthenticated(session, from, isRouted, counterLo, counterHi);
-    return payloadLength;
-  }
-
-  #receiveHeartbeat(
-    session: Session,
-    bytes: Uint8Array,
-    offset: number,
-    length: number,
-    from: SocketAddress,
-    routing: RoutingHeader | undefined,
-  ): void {
-    const { counters } = this.#state;
-    // The reference sends none through relays; a netmesh peer announces that it does.
-    if (routing !== undefined && !session.has(PeerFeature.ROUTED_HEARTBEAT)) {
-      counters.routedHeartbeat++;
-      return;
-    }
-    if (length !== HEADER_SIZE + TAG_SIZE) {
-      counters.heartbeatLength++;
-      return;
-    }
-    this.#open(session, bytes, offset, length, from, routing);
-  }
-
-  #dispatch(
-    session: Session,
-    header: NetHeader,
-    bytes: Uint8Array,
-    offset: number,
-    payloadLength: number,
-  ): void {
-    const id = header.subprotocolId;
-    switch (id) {
-      case Subprotocol.STREAM_WINDOW:
-      case Subprotocol.STREAM_NACK:
-      case Subprotocol.STREAM_RESET: {
-        const frames = this.#frames.wrap(bytes, offset + HEADER_SIZE, payloadLength, header.eventCount);
-        while (frames.next()) this.#receiver.onControl(session, id, bytes.subarray(frames.start, frames.end));
-        if (frames.short) this.#state.counters.framesShort++;
-        return;
-      }
-      case Subprotocol.MIGRATION:
-      case Subprotocol.CHANNEL_MEMBERSHIP:
-      case Subprotocol.CAPABILITY_ANNOUNCEMENT:
-      case Subprotocol.REFLEX:
-      case Subprotocol.RENDEZVOUS:
-      case Subprotocol.LOG_REPLICATION:
-      case Subprotocol.FEDERATED_QUERY:
-      case Subprotocol.FOLD:
-      case Subprotocol.BLOB_TRANSFER:
-        this.#state.counters.handlerMissing++;
-        return;
-      case NETMESH_CONTROL: {
-        // Without them nothing was agreed on, and the id is like any other that nobody knows.
-        if (!session.has(PeerFeature.REKEY | PeerFeature.PATH_MTU)) break;
-        const frames = this.#frames.wrap(bytes, offset + HEADER_SIZE, payloadLength, header.eventCount);
-        while (frames.next()) {
-          this.#onNetmeshControl(session, bytes.subarray(frames.start, frames.end), payloadLength);
-        }
-        if (frames.short) this.#state.counters.framesShort++;
-        return;
-      }
-    }
-    this.#receiver.onPacket(session, header, bytes, offset, payloadLength);
-  }
-
-  /** Takes one control event of a netmesh peer: of a feature that is in effect, or it is malformed. */
-  #onNetmeshControl(session: Session, event: Uint8Array, payloadLength: number): void {
-    const { rekeying } = session;
-    const kind = event[0];
-    const takesParts = session.has(PeerFeature.PATH_MTU);
-    if (takesParts && kind === PACKET_PART_KIND) this.#receiver.onPart(session, event);
-    else if (takesParts && (kind === PathProbeKind.PROBE || kind === PathProbeKind.ANSWER)) {
-      this.#prober.onControl(session, event, payloadLength);
-    } else if (rekeying !== undefined) this.#rekeyer.onControl(session, rekeying, event);
-    else this.#state.counters.controlMalformed++;
   }
 
   // Calls of the application
@@ -574,11 +335,8 @@ export class MeshCore {
     const error = new MeshError("shutdown", "the node was shut down");
     this.#handshaker.close(error);
     this.#sessions.close(error);
-    const { aead, psk } = this.#state.config;
-    psk.fill(0);
-    if (this.#inbox === undefined) return;
-    this.#inbox.fill(0);
-    aead.memory?.release(this.#inbox);
+    this.#state.config.psk.fill(0);
+    this.#intake.dispose();
   }
 
   #enter(): void {
