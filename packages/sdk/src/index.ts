@@ -30,7 +30,14 @@ export type {
 export type { Address } from "./address.ts";
 export type { OpOptions } from "./arguments.ts";
 // Errors
-export { InvalidArgumentError, NetError, ShutdownError, StreamError, TransportError } from "./errors.ts";
+export {
+  InvalidArgumentError,
+  NetError,
+  ShutdownError,
+  StreamError,
+  SubprotocolError,
+  TransportError,
+} from "./errors.ts";
 export type { OverflowPolicy } from "./event-queue.ts";
 export type { EventFilter, InboundEvent } from "./inbound-event.ts";
 export { Mesh, type MeshEvents, type MeshStats } from "./mesh.ts";
@@ -38,4 +45,5 @@ export type { AeadName, MeshOptions, PeerContact, StreamOptions } from "./mesh-o
 // Data
 export { MeshStream, type StreamStats } from "./mesh-stream.ts";
 export { type Path, Peer } from "./peer.ts";
+export { Subprotocol, type SubprotocolMessage, type SubprotocolOptions } from "./subprotocol.ts";
 export { TypedEventTarget, type TypedListener } from "./typed-events.ts";

@@ -29,6 +29,7 @@ import {
 } from "./mesh-options.ts";
 import { MeshStream } from "./mesh-stream.ts";
 import { Peer } from "./peer.ts";
+import { Subprotocol, type SubprotocolOptions } from "./subprotocol.ts";
 import { TypedEventTarget } from "./typed-events.ts";
 
 /** What a {@link Mesh} announces; data comes through iteration, not through these. */
@@ -104,6 +105,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   /** Streams that the peer has finished, all of whose data was passed on. */
   readonly #ended = new WeakSet<Stream>();
   readonly #consumers = new Set<Consumer>();
+  readonly #subprotocols = new Map<number, Pick<SubprotocolOptions, "onMessage"> & { handle: Subprotocol }>();
   readonly #views = new WeakMap<object, Peer>();
   #unclaimedEvents = 0;
   #isStarted = false;
@@ -394,6 +396,21 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     };
   }
 
+  /**
+   * Handles a subprotocol of the application's own. Throws `subprotocol-in-use` for an id that is handled already or that the
+   * mesh uses itself, `invalid-argument` unless it is a u16.
+   */
+  subprotocol(id: number, options: SubprotocolOptions = {}): Subprotocol {
+    this.#guard(() => this.#node.core.registerSubprotocol(id));
+    const handle = new Subprotocol(this.#node, id, () => {
+      if (this.#subprotocols.get(id)?.handle !== handle) return;
+      this.#subprotocols.delete(id);
+      this.#node.core.unregisterSubprotocol(id);
+    });
+    this.#subprotocols.set(id, { handle, onMessage: options.onMessage });
+    return handle;
+  }
+
   /** Figures of this node. */
   stats(): MeshStats {
     let streams = 0;
@@ -450,6 +467,11 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
         return;
       case "data":
         this.#onData(event);
+        return;
+      case "message":
+        this.#subprotocols
+          .get(event.subprotocolId)
+          ?.onMessage?.({ peer: event.session.peer.nodeId, data: event.data });
         return;
       case "stream-opened":
         // It came and went within one batch: nothing is left to open.

@@ -75,7 +75,11 @@ export class Counters {
   controlMalformed = 0;
   controlQuarantined = 0;
   controlUnknownStream = 0;
+  /** Messages of subprotocols that the engine knows and this node does not deal with. */
   handlerMissing = 0;
+  /** Messages of subprotocols to and from the application. */
+  messagesSent = 0;
+  messagesReceived = 0;
   reliableDuplicate = 0;
   reliableOutOfWindow = 0;
   streamLimit = 0;

@@ -33,6 +33,13 @@ export type CoreEvent =
       readonly stream: Stream;
       readonly packet: InboundPacket;
     }
+  /** A message of a subprotocol that the application handles; the bytes are its to keep. */
+  | {
+      readonly type: "message";
+      readonly session: Session;
+      readonly subprotocolId: number;
+      readonly data: Uint8Array;
+    }
   /** A writer that was refused can go on. */
   | { readonly type: "stream-writable"; readonly session: Session; readonly stream: Stream }
   /** Everything written has been acknowledged. */

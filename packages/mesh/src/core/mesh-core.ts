@@ -1,5 +1,12 @@
 import type { AeadProvider } from "@netmesh/crypto";
-import { type DatagramBatch, PeerFeature, type SocketAddress } from "@netmesh/wire";
+import {
+  copyBytes,
+  type DatagramBatch,
+  EVENT_LENGTH_PREFIX,
+  PeerFeature,
+  type SocketAddress,
+} from "@netmesh/wire";
+import { requireSubprotocolId, SubprotocolTable } from "../control/subprotocol-table.ts";
 import { MeshError } from "../errors.ts";
 import { Handshaker } from "../handshake/handshaker.ts";
 import type { HandshakeMode } from "../handshake/initiation.ts";
@@ -39,6 +46,8 @@ const MAX_ROUNDS = 1_024;
  */
 export class MeshCore {
   readonly #state: CoreState;
+  readonly #writer: PacketWriter;
+  readonly #subprotocols = new SubprotocolTable();
   readonly #sessions: SessionRegistry;
   readonly #handshaker: Handshaker;
   readonly #sender: StreamSender;
@@ -53,6 +62,7 @@ export class MeshCore {
       this.#sessions.failStream(session, stream, error);
     const writer = new PacketWriter(state);
     this.#state = state;
+    this.#writer = writer;
     this.#sender = new StreamSender(state, writer, fail);
     this.#receiver = new StreamReceiver(state, writer, this.#sender, fail);
     const rekeyer = new Rekeyer(state, writer);
@@ -66,6 +76,7 @@ export class MeshCore {
       rekeyer,
       prober,
       relay: new Relay(state),
+      subprotocols: this.#subprotocols,
     });
   }
 
@@ -271,6 +282,49 @@ export class MeshCore {
       stream.credit = new SendCredit(0);
     }
     return this.#sender.write(session, stream, events, this.#sender.largestEvent(session, stream));
+  }
+
+  /**
+   * Handles a subprotocol: its messages come as `message` events instead of ordinary ones. Throws `invalid-argument` unless
+   * the id is a u16, `subprotocol-in-use` for one that is handled already or belongs to the engine.
+   */
+  registerSubprotocol(id: number): void {
+    this.#enter();
+    this.#subprotocols.register(id, (session, event) => {
+      this.#state.counters.messagesReceived++;
+      this.#state.emit({ type: "message", session, subprotocolId: id, data: copyBytes(event) });
+    });
+  }
+
+  /** Takes {@link registerSubprotocol} back; false when the application does not handle the id. */
+  unregisterSubprotocol(id: number): boolean {
+    return this.#subprotocols.unregister(id);
+  }
+
+  /** The subprotocols that the application handles, ascending. */
+  get registeredSubprotocols(): readonly number[] {
+    return this.#subprotocols.registered;
+  }
+
+  /**
+   * Sends a message of any subprotocol, also an empty one: once, unrepaired, in a packet of its own. False when the transport is
+   * behind. Throws `invalid-argument`, `unknown-peer`, `message-too-large` beyond what one datagram of the path carries.
+   */
+  sendMessage(nodeId: bigint, id: number, message: Uint8Array): boolean {
+    this.#enter();
+    requireSubprotocolId(id);
+    const session = this.#sessionOf(nodeId);
+    const limit = this.#writer.payloadLimit(session) - EVENT_LENGTH_PREFIX;
+    if (message.length > limit) {
+      throw new MeshError(
+        "message-too-large",
+        `a message of ${message.length} bytes exceeds the limit of ${limit}`,
+        limit,
+      );
+    }
+    if (!this.#writer.sendMessage(session, id, message)) return false;
+    this.#state.counters.messagesSent++;
+    return true;
   }
 
   /** Largest event that the stream can carry, in bytes: what fits one datagram of its path, and the stream's window. */

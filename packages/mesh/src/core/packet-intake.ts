@@ -19,6 +19,7 @@ import {
   TAG_SIZE,
   validateHeader,
 } from "@netmesh/wire";
+import type { SubprotocolTable } from "../control/subprotocol-table.ts";
 import type { Handshaker } from "../handshake/handshaker.ts";
 import type { PathProber } from "../path-mtu/path-prober.ts";
 import type { Rekeyer } from "../rekey/rekeyer.ts";
@@ -39,6 +40,7 @@ export interface IntakeTargets {
   readonly rekeyer: Rekeyer;
   readonly prober: PathProber;
   readonly relay: Relay;
+  readonly subprotocols: SubprotocolTable;
 }
 
 /** The way of a datagram into the node: classified, opened, authenticated, dispatched (spec/mesh.md §§5–6). */
@@ -50,6 +52,7 @@ export class PacketIntake {
   readonly #rekeyer: Rekeyer;
   readonly #prober: PathProber;
   readonly #relay: Relay;
+  readonly #subprotocols: SubprotocolTable;
   readonly #header = new NetHeader();
   readonly #routing = new RoutingHeader();
   readonly #frames = new EventFrameReader();
@@ -64,6 +67,7 @@ export class PacketIntake {
     this.#rekeyer = targets.rekeyer;
     this.#prober = targets.prober;
     this.#relay = targets.relay;
+    this.#subprotocols = targets.subprotocols;
     this.#inbox = state.config.aead.memory?.allocate(INBOX_BYTES);
   }
 
@@ -242,6 +246,8 @@ export class PacketIntake {
   ): void {
     const id = header.subprotocolId;
     switch (id) {
+      case Subprotocol.EVENTS:
+        break;
       case Subprotocol.STREAM_WINDOW:
       case Subprotocol.STREAM_NACK:
       case Subprotocol.STREAM_RESET: {
@@ -250,17 +256,6 @@ export class PacketIntake {
         if (frames.short) this.#state.counters.framesShort++;
         return;
       }
-      case Subprotocol.MIGRATION:
-      case Subprotocol.CHANNEL_MEMBERSHIP:
-      case Subprotocol.CAPABILITY_ANNOUNCEMENT:
-      case Subprotocol.REFLEX:
-      case Subprotocol.RENDEZVOUS:
-      case Subprotocol.LOG_REPLICATION:
-      case Subprotocol.FEDERATED_QUERY:
-      case Subprotocol.FOLD:
-      case Subprotocol.BLOB_TRANSFER:
-        this.#state.counters.handlerMissing++;
-        return;
       case NETMESH_CONTROL: {
         // Without them nothing was agreed on, and the id is like any other that nobody knows.
         if (!session.has(PeerFeature.REKEY | PeerFeature.PATH_MTU)) break;
@@ -268,6 +263,18 @@ export class PacketIntake {
         while (frames.next()) {
           this.#onNetmeshControl(session, bytes.subarray(frames.start, frames.end), payloadLength);
         }
+        if (frames.short) this.#state.counters.framesShort++;
+        return;
+      }
+      default: {
+        const handler = this.#subprotocols.get(id);
+        if (handler === undefined) {
+          if (!this.#subprotocols.isOwn(id)) break;
+          this.#state.counters.handlerMissing++;
+          return;
+        }
+        const frames = this.#frames.wrap(bytes, offset + HEADER_SIZE, payloadLength, header.eventCount);
+        while (frames.next()) handler(session, bytes.subarray(frames.start, frames.end));
         if (frames.short) this.#state.counters.framesShort++;
         return;
       }
