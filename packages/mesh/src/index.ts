@@ -3,6 +3,29 @@
  * @packageDocumentation
  */
 
+// Capabilities
+export type {
+  Capabilities,
+  CapabilitySet,
+  Gpu,
+  GpuVendor,
+  Hardware,
+  Limits,
+  Modality,
+  Model,
+  Software,
+  Tool,
+} from "./capability/capabilities.ts";
+export type { CapabilityFilter, CapabilityRequirement } from "./capability/capability-filter.ts";
+export { CapabilityIndex, IndexedNode } from "./capability/capability-index.ts";
+export type { AnnouncedScope, CapabilityScope } from "./capability/capability-scope.ts";
+export { readCapabilities } from "./capability/read-tags.ts";
+export {
+  type CapabilityIssue,
+  type CapabilityReport,
+  validateCapabilities,
+} from "./capability/validate-capabilities.ts";
+export { toAnnounced } from "./capability/write-tags.ts";
 // The shell
 export { type Clock, monotonicClock } from "./clock.ts";
 // The core
