@@ -4,6 +4,7 @@
  */
 
 // Capabilities
+export type { AnnounceOptions } from "./capability/announcer.ts";
 export type {
   Capabilities,
   CapabilitySet,

@@ -1,3 +1,4 @@
+import type { AnnouncedCapabilities } from "@netmesh/wire";
 import { describe, expect, it } from "vitest";
 import {
   type CapabilityFilter,
@@ -21,8 +22,15 @@ function announced(name: string) {
   return { tags: set.tags_sorted, metadata: new Map(Object.entries(set.metadata as object)) };
 }
 
+function announcement(nodeId: bigint, version: bigint, capabilities: AnnouncedCapabilities) {
+  const none = { allowedNodes: [], allowedSubnets: [], allowedGroups: [] };
+  const entityId = new Uint8Array(32);
+  return { nodeId, entityId, version, timestampNs: 0n, ttlSeconds: 1, capabilities, hopCount: 0, ...none };
+}
+
 function node(id: bigint, tags: readonly string[], generation = 1n, expiresMs = 1_000): IndexedNode {
-  return new IndexedNode(id, { tags, metadata: new Map() }, generation, expiresMs);
+  const capabilities = { tags, metadata: new Map<string, string>() };
+  return new IndexedNode(announcement(id, generation, capabilities), capabilities, expiresMs);
 }
 
 const FULL: CapabilitySet = {
@@ -215,7 +223,7 @@ describe("the capability index", () => {
     const names = ["text", "image", "audio", "video", "code", "embedding", "tool_use"];
     for (const { filter, filter_fields: fields, set, matches } of vectors.filter_matches) {
       const index = new CapabilityIndex(10);
-      index.set(new IndexedNode(7n, announced(set), 1n, 1_000));
+      index.set(new IndexedNode(announcement(7n, 1n, announced(set)), announced(set), 1_000));
       const own: CapabilityFilter = {
         requireTags: fields.require_tags,
         requireModels: fields.require_models,

@@ -1,4 +1,4 @@
-import { type AnnouncedCapabilities, parseTag, tagKey } from "@netmesh/wire";
+import { type AnnouncedCapabilities, type CapabilityAnnouncement, parseTag, tagKey } from "@netmesh/wire";
 import { DeadlineHeap, type Timed } from "../core/deadline-heap.ts";
 import type { Capabilities } from "./capabilities.ts";
 import {
@@ -13,10 +13,10 @@ import { readCapabilities } from "./read-tags.ts";
 
 /** What is known of a node's capabilities. */
 export class IndexedNode implements Timed {
-  readonly nodeId: bigint;
+  /** As it arrived, with everything that its signature covers. */
+  readonly announcement: CapabilityAnnouncement;
+  /** What is taken over of it. */
   readonly announced: AnnouncedCapabilities;
-  /** Only a greater one replaces it. */
-  readonly generation: bigint;
   readonly scope: AnnouncedScope;
   /** When it expires, in milliseconds of the core's clock. */
   deadline: number;
@@ -24,13 +24,22 @@ export class IndexedNode implements Timed {
   #view: Capabilities | undefined;
   readonly #keys: ReadonlySet<string>;
 
-  constructor(nodeId: bigint, announced: AnnouncedCapabilities, generation: bigint, expiresMs: number) {
-    this.nodeId = nodeId;
+  /** @param expiresMs - when it expires, in milliseconds of the core's clock */
+  constructor(announcement: CapabilityAnnouncement, announced: AnnouncedCapabilities, expiresMs: number) {
+    this.announcement = announcement;
     this.announced = announced;
-    this.generation = generation;
     this.deadline = expiresMs;
     this.scope = readScope(announced.tags);
     this.#keys = new Set(announced.tags.map(tagKey));
+  }
+
+  get nodeId(): bigint {
+    return this.announcement.nodeId;
+  }
+
+  /** Only a greater one replaces it. */
+  get generation(): bigint {
+    return this.announcement.version;
   }
 
   /** The typed view, made when it is first asked for. */
@@ -98,6 +107,15 @@ export class CapabilityIndex {
   /** What is known of that node. */
   get(nodeId: bigint): IndexedNode | undefined {
     return this.#nodes.get(nodeId);
+  }
+
+  /** The nodes that were refreshed last, at most `count`, the oldest of them first. */
+  latest(count: number): IndexedNode[] {
+    const skipped = this.#nodes.size - count;
+    const latest: IndexedNode[] = [];
+    let i = 0;
+    for (const node of this.#nodes.values()) if (i++ >= skipped) latest.push(node);
+    return latest;
   }
 
   /** Adds or replaces a node; false when as new or newer a generation of it is known. */

@@ -19,6 +19,8 @@ export type CoreEvent =
   | { readonly type: "peer-recovered"; readonly peer: Peer }
   /** The peer and its keys were removed. */
   | { readonly type: "peer-removed"; readonly peer: Peer }
+  /** What is known of a node's capabilities has changed. */
+  | { readonly type: "capabilities-changed"; readonly nodeId: bigint }
   /** Packets of the session go another way from now on. */
   | { readonly type: "path-changed"; readonly peer: Peer }
   /** The peer's first packet has created a stream that nobody has opened here. */

@@ -1,11 +1,18 @@
 import type { AeadProvider } from "@netmesh/crypto";
 import {
+  type AnnouncedCapabilities,
   copyBytes,
   type DatagramBatch,
   EVENT_LENGTH_PREFIX,
   PeerFeature,
   type SocketAddress,
+  Subprotocol,
 } from "@netmesh/wire";
+import { type AnnounceOptions, Announcer } from "../capability/announcer.ts";
+import { CapabilityExchange } from "../capability/capability-exchange.ts";
+import type { CapabilityFilter, CapabilityRequirement } from "../capability/capability-filter.ts";
+import { CapabilityIndex } from "../capability/capability-index.ts";
+import type { CapabilityScope } from "../capability/capability-scope.ts";
 import { requireSubprotocolId, SubprotocolTable } from "../control/subprotocol-table.ts";
 import { MeshError } from "../errors.ts";
 import { Handshaker } from "../handshake/handshaker.ts";
@@ -53,6 +60,8 @@ export class MeshCore {
   readonly #sender: StreamSender;
   readonly #receiver: StreamReceiver;
   readonly #intake: PacketIntake;
+  readonly #announcer: Announcer;
+  readonly #capabilities: CapabilityExchange;
   #isClosed = false;
 
   /** Throws {@link MeshError} `config` for settings out of range. */
@@ -69,6 +78,13 @@ export class MeshCore {
     const prober = new PathProber(state, writer);
     this.#sessions = new SessionRegistry(state, writer, this.#sender, this.#receiver, rekeyer, prober);
     this.#handshaker = new Handshaker(state, this.#sessions);
+    const index = new CapabilityIndex(state.config.maxIndexedNodes);
+    this.#announcer = new Announcer(state, writer, index);
+    this.#capabilities = new CapabilityExchange(state, writer, this.#announcer, index);
+    this.#sessions.observe(this.#capabilities);
+    this.#subprotocols.install(Subprotocol.CAPABILITY_ANNOUNCEMENT, (session, event) =>
+      this.#capabilities.receive(session, event),
+    );
     this.#intake = new PacketIntake(state, {
       handshaker: this.#handshaker,
       sessions: this.#sessions,
@@ -294,11 +310,22 @@ export class MeshCore {
       this.#state.counters.messagesReceived++;
       this.#state.emit({ type: "message", session, subprotocolId: id, data: copyBytes(event) });
     });
+    this.#announceSubprotocols();
   }
 
   /** Takes {@link registerSubprotocol} back; false when the application does not handle the id. */
   unregisterSubprotocol(id: number): boolean {
-    return this.#subprotocols.unregister(id);
+    this.#state.tick();
+    const wasRegistered = this.#subprotocols.unregister(id);
+    if (wasRegistered && !this.#isClosed) this.#announceSubprotocols();
+    return wasRegistered;
+  }
+
+  #announceSubprotocols(): void {
+    const tags = this.#subprotocols.registered.map(
+      (id) => `subprotocol:0x${id.toString(16).padStart(4, "0")}`,
+    );
+    this.#announcer.addTags("subprotocols", tags);
   }
 
   /** The subprotocols that the application handles, ascending. */
@@ -325,6 +352,41 @@ export class MeshCore {
     if (!this.#writer.sendMessage(session, id, message)) return false;
     this.#state.counters.messagesSent++;
     return true;
+  }
+
+  /**
+   * Announces capabilities from now on: to all peers, at most once in the least interval, and again before they expire. Throws
+   * `invalid-argument`, `message-too-large`, `config`, before anything changes.
+   */
+  announce(capabilities: AnnouncedCapabilities, options: AnnounceOptions = {}): void {
+    this.#enter();
+    this.#announcer.announce(capabilities, options);
+  }
+
+  /** Ids of the known nodes, this one included, that fit; ascending. Throws `invalid-argument` for unknown fields. */
+  findNodes(filter: CapabilityFilter, scope: CapabilityScope = "any"): bigint[] {
+    this.#state.tick();
+    return this.#capabilities.find(filter, scope);
+  }
+
+  /** The node with the highest score of those that fit. Throws as {@link findNodes}. */
+  findBestNode(requirement: CapabilityRequirement, scope: CapabilityScope = "any"): bigint | undefined {
+    this.#state.tick();
+    return this.#capabilities.findBest(requirement, scope);
+  }
+
+  /**
+   * Whether a node lets another one use what it offers under a tag: it offers it, and its allow lists are empty or name the
+   * caller, or a subnet or group that the caller announces.
+   */
+  mayExecute(target: bigint, tag: string, caller: bigint): boolean {
+    this.#state.tick();
+    return this.#capabilities.mayExecute(target, tag, caller);
+  }
+
+  /** What is known of other nodes' capabilities, and this node's own. */
+  get capabilities(): CapabilityIndex {
+    return this.#capabilities.index;
   }
 
   /** Largest event that the stream can carry, in bytes: what fits one datagram of its path, and the stream's window. */
