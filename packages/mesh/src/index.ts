@@ -28,9 +28,9 @@ export {
 } from "./capability/validate-capabilities.ts";
 export { toAnnounced } from "./capability/write-tags.ts";
 // The shell
-export { type Clock, monotonicClock } from "./clock.ts";
+export { type Clock, monotonicClock, systemClock } from "./clock.ts";
 // The core
-export type { CoreConfig, CoreOptions, RelayPolicy } from "./core/config.ts";
+export type { CoreConfig, CoreOptions, RelayPolicy, Signer } from "./core/config.ts";
 export { Counters } from "./core/counters.ts";
 export type { DeadlineHeap, Timed } from "./core/deadline-heap.ts";
 export type { CoreEvent, InboundPacket } from "./core/events.ts";

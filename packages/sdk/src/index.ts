@@ -5,7 +5,6 @@
 
 // Keys
 export { bytesToHex, hexToBytes, Identity } from "@netmesh/crypto";
-// From the layers below
 export type {
   Counters,
   HandshakeMode,
@@ -15,6 +14,26 @@ export type {
   SessionSecurity,
   Transport,
   TransportListener,
+} from "@netmesh/mesh";
+// From the layers below
+export {
+  type AnnounceOptions,
+  type Capabilities,
+  type CapabilityFilter,
+  type CapabilityIssue,
+  type CapabilityReport,
+  type CapabilityRequirement,
+  type CapabilityScope,
+  type CapabilitySet,
+  type Gpu,
+  type GpuVendor,
+  type Hardware,
+  type Limits,
+  type Modality,
+  type Model,
+  type Software,
+  type Tool,
+  validateCapabilities,
 } from "@netmesh/mesh";
 export type {
   Fallback,
@@ -40,7 +59,7 @@ export {
 } from "./errors.ts";
 export type { OverflowPolicy } from "./event-queue.ts";
 export type { EventFilter, InboundEvent } from "./inbound-event.ts";
-export { Mesh, type MeshEvents, type MeshStats } from "./mesh.ts";
+export { Mesh, type MeshEvents, type MeshStats, type NodeCapabilities } from "./mesh.ts";
 export type { AeadName, MeshOptions, PeerContact, StreamOptions } from "./mesh-options.ts";
 // Data
 export { MeshStream, type StreamStats } from "./mesh-stream.ts";
