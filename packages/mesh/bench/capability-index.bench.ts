@@ -7,7 +7,11 @@ const ANY = () => true;
 function filled(nodes: number): CapabilityIndex {
   const index = new CapabilityIndex(nodes);
   for (let i = 0; i < nodes; i++) {
-    const tags = ["common", `hardware.memory_gb=${1 + (i % 512)}`, `software.os=${i % 2 === 0 ? "linux" : "mac"}`];
+    const tags = [
+      "common",
+      `hardware.memory_gb=${1 + (i % 512)}`,
+      `software.os=${i % 2 === 0 ? "linux" : "mac"}`,
+    ];
     if (i % (nodes / 10) === 0) tags.push("rare");
     const capabilities = { tags, metadata: new Map<string, string>() };
     const announcement = {

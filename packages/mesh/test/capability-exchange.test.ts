@@ -10,11 +10,13 @@ import type { AnnounceOptions } from "../src/index.ts";
 import { createTestNetwork, type TestNetwork, type TestNode } from "../src/testing/index.ts";
 import vectors from "./vectors/capability.json" with { type: "json" };
 
+/** Peers that are known by their announcements alone, as nodes of the reference are. */
+const WITHOUT_PROOFS = { security: "interop" } as const;
 const NONE = new Map<string, string>();
 
 describe("announced capabilities", () => {
   it("are known to the node itself at once, and to its neighbours", () => {
-    const { network, nodes } = line(2);
+    const { network, nodes } = line(2, WITHOUT_PROOFS);
     const [a, b] = nodes as [TestNode, TestNode];
     announce(a, ["gpu"]);
     expect(finds(a, "gpu")).toEqual([a.nodeId]);
@@ -245,7 +247,7 @@ describe("an announcement from the network", () => {
       ],
     ];
   it.each(forged)("%s changes nothing and is counted", (_, forge, counter) => {
-    const { network, nodes } = line(3);
+    const { network, nodes } = line(3, WITHOUT_PROOFS);
     const [a, b, c] = nodes as [TestNode, TestNode, TestNode];
     const honest = signed(announcementOf(network, a), a.identity);
     deliver(network, a, b, encodeCapabilityAnnouncement(forge(honest, a)));
@@ -271,7 +273,7 @@ describe("an announcement from the network", () => {
   });
 
   it("that is unsigned is taken where that is allowed, and proves nothing", () => {
-    const { network, nodes } = line(2, { requireSignedCapabilities: false });
+    const { network, nodes } = line(2, { ...WITHOUT_PROOFS, requireSignedCapabilities: false });
     const [a, b] = nodes as [TestNode, TestNode];
     announce(a, ["gpu"], { signed: false });
     network.advance(10);

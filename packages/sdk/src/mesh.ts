@@ -45,6 +45,8 @@ import { TypedEventTarget } from "./typed-events.ts";
 export interface MeshEvents extends Record<string, object> {
   /** A session with the peer is in use. */
   "peer-connected": { readonly peer: Peer };
+  /** The peer has proven by a signature who it is: `peer.verified`. */
+  "peer-verified": { readonly peer: Peer };
   /** Nothing was heard of the peer for the session time-out; its streams have failed. */
   "peer-lost": { readonly peer: Peer };
   /** A lost peer is heard again, with the same keys. */

@@ -57,16 +57,17 @@ export class Peer {
   }
 
   /**
-   * Whether the peer has announced itself with the signature of the key that its node id comes from. The handshake does not
-   * prove the id.
+   * Whether the peer has shown to hold the key that its node id comes from; the handshake does not prove that. A netmesh node
+   * proves it within a round trip, in every session. A node of Net 0.27 by a signed announcement, which another member of the
+   * mesh that has recorded it could repeat.
    */
   get verified(): boolean {
-    return this.#peer.entityId !== undefined;
+    return this.#session.entityId !== undefined;
   }
 
   /** The peer's Ed25519 public key, once it is {@link verified}; 32 bytes. */
   get entityId(): Uint8Array | undefined {
-    const { entityId } = this.#peer;
+    const { entityId } = this.#session;
     return entityId === undefined ? undefined : copyBytes(entityId);
   }
 

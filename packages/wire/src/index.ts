@@ -79,6 +79,13 @@ export {
 // Path MTU
 
 export {
+  decodeIdentityProof,
+  encodeIdentityProof,
+  IDENTITY_PROOF_KIND,
+  IDENTITY_PROOF_SIZE,
+  type IdentityProof,
+} from "./identity-proof.ts";
+export {
   decodePacketPart,
   encodePacketPart,
   MAX_PACKET_PARTS,

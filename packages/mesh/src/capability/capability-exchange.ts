@@ -122,7 +122,7 @@ export class CapabilityExchange implements PeerObserver, Alarm {
       counters.announcementStale++;
       return;
     }
-    if (isSigned && isDirect && !pin(session.peer, entityId)) {
+    if (isSigned && isDirect && !pin(session, entityId)) {
       counters.announcementForged++;
       return;
     }
@@ -235,9 +235,9 @@ export class CapabilityExchange implements PeerObserver, Alarm {
 }
 
 /** Whether the entity is the one that the peer has shown to be before, if any: it is from now on. */
-function pin(peer: Peer, entityId: Uint8Array): boolean {
-  const { entityId: pinned } = peer;
-  if (pinned !== undefined) return pinned.every((byte, i) => byte === entityId[i]);
-  peer.entityId = entityId;
+function pin(session: Session, entityId: Uint8Array): boolean {
+  const { entityId: known } = session;
+  if (known !== undefined) return known.every((byte, i) => byte === entityId[i]);
+  session.announcedEntity = entityId;
   return true;
 }

@@ -119,7 +119,8 @@ export const OWN_FEATURES: number =
   PeerFeature.STREAM_FIN |
   PeerFeature.FORWARD_SECRET |
   PeerFeature.REKEY |
-  PeerFeature.PATH_MTU;
+  PeerFeature.PATH_MTU |
+  PeerFeature.IDENTITY;
 
 const SMALLEST_DATAGRAM_BYTES = 256;
 
@@ -169,7 +170,7 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
     handshakesPerSecond: options.handshakesPerSecond ?? { perSource: 32, total: 256 },
     security,
     rekey: resolveRekeyLimits(options.rekey),
-    features: ownFeatures(options.features ?? OWN_FEATURES, security),
+    features: ownFeatures(options.features ?? OWN_FEATURES, security, options.identity !== undefined),
   };
 }
 
@@ -198,13 +199,14 @@ function securityMode(security: SecurityMode): SecurityMode {
   return security;
 }
 
-function ownFeatures(chosen: number, security: SecurityMode): number {
-  const { FORWARD_SECRET, REKEY } = PeerFeature;
+function ownFeatures(chosen: number, security: SecurityMode, hasIdentity: boolean): number {
+  const { FORWARD_SECRET, REKEY, IDENTITY } = PeerFeature;
   if (security === "require" && (chosen & FORWARD_SECRET) === 0) {
     throw new MeshError("config", 'security "require" needs the feature FORWARD_SECRET', FORWARD_SECRET);
   }
-  const excluded = security === "interop" ? FORWARD_SECRET | REKEY : 0;
-  return agreedFeatures(chosen, OWN_FEATURES & ~excluded);
+  const weak = security === "interop" ? FORWARD_SECRET | REKEY | IDENTITY : 0;
+  const unsigned = hasIdentity ? 0 : IDENTITY;
+  return agreedFeatures(chosen, OWN_FEATURES & ~(weak | unsigned));
 }
 
 /** An unknown policy must not be taken for an open one. */

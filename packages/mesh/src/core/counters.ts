@@ -62,6 +62,13 @@ export class Counters {
   handshakeCrossed = 0;
   handshakesCompleted = 0;
 
+  /** Proofs of identity: good, wrong, and one too many to be verified at the time. */
+  identityProven = 0;
+  identityForged = 0;
+  identityLimited = 0;
+  /** Packets of a new session that has to prove first that it is the same peer's. */
+  identityUnproven = 0;
+
   noSession = 0;
   heartbeatLength = 0;
   heartbeatAuth = 0;

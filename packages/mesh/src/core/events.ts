@@ -13,6 +13,8 @@ export type CoreEvent =
   | { readonly type: "peer-connected"; readonly peer: Peer; readonly replaced: Session | undefined }
   /** A direct handshake that was waited for has arrived. */
   | { readonly type: "accepted"; readonly peer: Peer }
+  /** The peer has proven who it is: `peer.entityId`. */
+  | { readonly type: "peer-verified"; readonly peer: Peer }
   /** Nothing authenticated has arrived for the session time-out. The session is kept for a while. */
   | { readonly type: "peer-lost"; readonly peer: Peer }
   /** A lost peer is heard again, with the same keys. */

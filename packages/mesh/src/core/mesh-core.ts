@@ -17,6 +17,7 @@ import { requireSubprotocolId, SubprotocolTable } from "../control/subprotocol-t
 import { MeshError } from "../errors.ts";
 import { Handshaker } from "../handshake/handshaker.ts";
 import type { HandshakeMode } from "../handshake/initiation.ts";
+import { IdentityProver } from "../identity/identity-prover.ts";
 import { PathProber } from "../path-mtu/path-prober.ts";
 import { Rekeyer } from "../rekey/rekeyer.ts";
 import { Relay } from "../relay.ts";
@@ -76,7 +77,15 @@ export class MeshCore {
     this.#receiver = new StreamReceiver(state, writer, this.#sender, fail);
     const rekeyer = new Rekeyer(state, writer);
     const prober = new PathProber(state, writer);
-    this.#sessions = new SessionRegistry(state, writer, this.#sender, this.#receiver, rekeyer, prober);
+    this.#sessions = new SessionRegistry(
+      state,
+      writer,
+      this.#sender,
+      this.#receiver,
+      rekeyer,
+      prober,
+      new IdentityProver(state, writer),
+    );
     this.#handshaker = new Handshaker(state, this.#sessions);
     const index = new CapabilityIndex(state.config.maxIndexedNodes);
     this.#announcer = new Announcer(state, writer, index);

@@ -5,6 +5,7 @@ import {
   EventFrameReader,
   HEADER_SIZE,
   HeaderVerdict,
+  IDENTITY_PROOF_KIND,
   isValidLength,
   NETMESH_CONTROL,
   NetHeader,
@@ -245,6 +246,11 @@ export class PacketIntake {
     payloadLength: number,
   ): void {
     const id = header.subprotocolId;
+    // Opened, but not in use: the peer has to prove first who it is.
+    if (!session.isConfirmed && id !== NETMESH_CONTROL) {
+      this.#state.counters.identityUnproven++;
+      return;
+    }
     switch (id) {
       case Subprotocol.EVENTS:
         break;
@@ -258,7 +264,7 @@ export class PacketIntake {
       }
       case NETMESH_CONTROL: {
         // Without them nothing was agreed on, and the id is like any other that nobody knows.
-        if (!session.has(PeerFeature.REKEY | PeerFeature.PATH_MTU)) break;
+        if (!session.has(PeerFeature.REKEY | PeerFeature.PATH_MTU | PeerFeature.IDENTITY)) break;
         const frames = this.#frames.wrap(bytes, offset + HEADER_SIZE, payloadLength, header.eventCount);
         while (frames.next()) {
           this.#onNetmeshControl(session, bytes.subarray(frames.start, frames.end), payloadLength);
@@ -286,7 +292,12 @@ export class PacketIntake {
   #onNetmeshControl(session: Session, event: Uint8Array, payloadLength: number): void {
     const { rekeying } = session;
     const kind = event[0];
+    const { identity } = session;
     const takesParts = session.has(PeerFeature.PATH_MTU);
+    if (identity !== undefined && kind === IDENTITY_PROOF_KIND) {
+      this.#sessions.onIdentityProof(session, identity, event);
+      return;
+    }
     if (takesParts && kind === PACKET_PART_KIND) this.#receiver.onPart(session, event);
     else if (takesParts && (kind === PathProbeKind.PROBE || kind === PathProbeKind.ANSWER)) {
       this.#prober.onControl(session, event, payloadLength);

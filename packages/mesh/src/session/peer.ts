@@ -10,8 +10,6 @@ export class Peer {
   session: Session | undefined;
   /** A newer session that has not yet delivered an authenticated packet (make before break). */
   candidate: Session | undefined;
-  /** The peer's Ed25519 public key, 32 bytes, once it has shown to hold it (first come, first served). */
-  entityId: Uint8Array | undefined;
   /** The peer's Noise public key, known to the side that dialled; 32 bytes. */
   publicKey: Uint8Array | undefined;
 
@@ -19,5 +17,10 @@ export class Peer {
     this.nodeId = nodeId;
     this.idLo = low32(nodeId);
     this.idHi = high32(nodeId);
+  }
+
+  /** The peer's Ed25519 public key, 32 bytes, once it is known in the session in use; see {@link Session.entityId}. */
+  get entityId(): Uint8Array | undefined {
+    return this.session?.entityId;
   }
 }

@@ -11,7 +11,7 @@ const EPOCH_MS = 1_790_000_000_000;
 
 /** Settings that a test may give to its nodes. */
 export type TestNodeOptions = Partial<
-  Omit<CoreOptions, "nodeId" | "staticKeyPair" | "clock" | "random" | "psk" | "identity">
+  Omit<CoreOptions, "nodeId" | "clock" | "random" | "psk" | "identity">
 > & {
   readonly psk?: Uint8Array;
   readonly onEvent?: (event: CoreEvent, node: TestNode) => void;
@@ -37,10 +37,10 @@ export class TestNode {
 
   /** Use {@link TestNetwork.add}. */
   constructor(network: TestNetwork, options: TestNodeOptions) {
-    const { onEvent, psk, identity, address, fragments, ...rest } = options;
+    const { onEvent, psk, identity, address, fragments, staticKeyPair, ...rest } = options;
     this.#network = network;
     this.identity = identity ?? Identity.generate(network.random);
-    this.keys = staticKeyPairFromIdentity(this.identity);
+    this.keys = staticKeyPair ?? staticKeyPairFromIdentity(this.identity);
     this.transport = network.net.bind(address, fragments);
     this.node = new MeshNode({
       ...rest,
