@@ -288,6 +288,34 @@ describe("sending", () => {
     },
   );
 
+  it("of what is too large for its device stops nothing else, and nobody's runs become shorter for it", () => {
+    const { kernel, socket } = open();
+    // The device of B carries 1,400 bytes, that of A everything.
+    const refuseLarge = (messages: readonly Outgoing[]): number => {
+      const isBad = ({ to, bytes, segment }: Outgoing): boolean =>
+        to === B.key && (segment === 0 ? bytes.length : segment) > 1_400;
+      const bad = messages.findIndex(isBad);
+      return bad === 0 ? -EMSGSIZE : bad < 0 ? messages.length : bad;
+    };
+    kernel.sends.push(...new Array(99).fill(refuseLarge));
+    const sizes = [8_192, 8_192, 8_192, 1_450, 1_450, 300, 1_450, 8_192, 8_192];
+    const isForB = (index: number): boolean => index >= 3 && index < 7;
+    const batch = batchOf(sizes, (index) => (isForB(index) ? B : A));
+    expect(socket.send(batch)).toBe(9);
+    const arrived = contents(batch).filter((_, i) => !isForB(i) || i === 5);
+    expect(kernel.datagrams).toEqual(arrived);
+    expect(socket.stats()).toMatchObject({ sent: 6, sendErrors: { EMSGSIZE: 3 } });
+    expect(shapes(kernel.sent)).toEqual([
+      `24576/8192 to ${A.key}`,
+      `300/0 to ${B.key}`,
+      `16384/8192 to ${A.key}`,
+    ]);
+    kernel.sent.length = 0;
+    kernel.sends.length = 0;
+    socket.send(batchOf([8_192, 8_192]));
+    expect(shapes(kernel.sent)).toEqual([`16384/8192 to ${A.key}`]);
+  });
+
   it("stops where the buffer is full while it goes one by one", () => {
     const { kernel, loop, socket } = open();
     kernel.sends.push(fail(EIO), () => 1, fail(EAGAIN));
