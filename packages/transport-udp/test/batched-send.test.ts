@@ -66,6 +66,11 @@ describe("runs of datagrams", () => {
   it.each<[string, number[], string[]]>([
     ["of one size travel together", [100, 100, 100], ["300/100 to 10.0.0.2:2"]],
     ["may end with a shorter one", [100, 100, 40, 100], ["240/100 to 10.0.0.2:2", "100/0 to 10.0.0.2:2"]],
+    [
+      "do not begin with a single one that is longer: it would take the next along where it does not pass",
+      [100, 40, 120, 30, 30],
+      ["100/0", "40/0", "120/0", "60/30"].map((one) => `${one} to 10.0.0.2:2`),
+    ],
     ["end before a longer one", [100, 101, 101], ["100/0 to 10.0.0.2:2", "202/101 to 10.0.0.2:2"]],
     [
       "do not hold empty ones",

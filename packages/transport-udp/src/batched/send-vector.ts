@@ -35,7 +35,9 @@ export type Obstacle = "oversize" | "address";
 
 /**
  * The vector that tells the kernel what to send: everything is made once and encoded in place. Datagrams of one size
- * in a row for one peer become one message, which the kernel cuts again (UDP_SEGMENT); the last may be shorter.
+ * in a row for one peer become one message, which the kernel cuts again (UDP_SEGMENT); the last of three or more may be
+ * shorter. A single one with a shorter one behind it stays alone: it may be a probe of what the path carries, and a router
+ * between virtual devices drops a message whole when its datagrams are too large.
  *
  * Datagrams stay where they are when they lie in large buffers, which are remembered by their address; those in small
  * ones are copied, which is cheaper than to ask for the address.
@@ -144,6 +146,7 @@ export class SendVector {
           const to = addresses[next] as SocketAddress;
           const size = segment.length;
           if (size > length || size === 0 || total + size > MAX_DATAGRAM_BYTES) break;
+          if (size < length && next === at + 1) break;
           if (to !== address && !to.equals(address)) break;
           if (!this.#append(segment, vector)) break;
           total += size;
