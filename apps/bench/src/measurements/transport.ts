@@ -1,4 +1,4 @@
-import { median } from "../statistics.ts";
+import { median, percentile } from "../statistics.ts";
 import {
   C_COMPILER,
   type Command,
@@ -11,6 +11,7 @@ import {
   type Job,
   type Limits,
   type MeasurementKey,
+  type MeasurementName,
   NO_SIDE,
   type Observation,
   type Run,
@@ -18,6 +19,8 @@ import {
 
 const PAYLOADS: readonly number[] = [64, 1_200, 8_192];
 const PING_BYTES = 64;
+/** The smallest that a relay passes on: header, tag and routing header. */
+const ROUTED_PING_BYTES = 102;
 /** Round trips of one contestant before it is the next one's turn. */
 const TURN = 200;
 
@@ -213,6 +216,49 @@ const roundTrip: Job = {
     ),
 };
 
+/**
+ * One datagram there and back, directly and through a relay both ways, in turns between the same two processes: the
+ * relay of an engine, which looks up where each datagram is bound for.
+ */
+const relayRoundTrip: Job = {
+  id: "transport:relay-round-trip",
+  keys: OWN.flatMap(({ rival }) =>
+    ["direct", "relayed", "relay-adds"].flatMap((way): MeasurementKey[] => [
+      { name: `transport-${way}-p50` as MeasurementName, unit: "µs", payloadBytes: ROUTED_PING_BYTES, rival },
+      { name: `transport-${way}-p99` as MeasurementName, unit: "µs", payloadBytes: ROUTED_PING_BYTES, rival },
+    ]),
+  ),
+  async run({ seconds }) {
+    const runs: Run[] = [];
+    for (const { mode } of OWN) {
+      await withEnds(async (start) => {
+        const end = async (role: string, ...ports: number[]) => {
+          const started = start(NODE_COMMAND, role, mode, String(ROUTED_PING_BYTES), ...ports.map(String));
+          return { ...(await started.answer<{ port: number }>()), ask: started.ask.bind(started) };
+        };
+        const [echo, ping] = [await end("routed-echo"), await end("routed-ping")];
+        const relay = await end("relay", echo.port, ping.port);
+        const take = async (port: number): Promise<number[]> =>
+          (await ping.ask<{ microseconds: number[] }>(`run ${TURN} ${port}`)).microseconds;
+        // The code is compiled before it counts.
+        for (let turn = 0; turn < 5; turn++) for (const { port } of [echo, relay]) await take(port);
+        const [direct, relayed]: [number[], number[]] = [[], []];
+        const until = performance.now() + seconds * 1e3;
+        do {
+          direct.push(...(await take(echo.port)));
+          relayed.push(...(await take(relay.port)));
+        } while (performance.now() < until);
+        const found = [direct, relayed].map((times) =>
+          [50, 99].map((rank) => percentile(times, rank) as number),
+        );
+        const [[d50 = 0, d99 = 0] = [], [r50 = 0, r99 = 0] = []] = found;
+        runs.push(...[d50, d99, r50, r99, r50 - d50, r99 - d99].map((value) => observation(value)));
+      });
+    }
+    return runs;
+  },
+};
+
 /** What an open socket costs while nothing happens. */
 const idle: Job = {
   id: "transport:idle",
@@ -231,7 +277,13 @@ const idle: Job = {
 };
 
 /** Bare datagrams from process to process: the sockets of netmesh beside a C program with the same system calls. */
-export const transportJobs: readonly Job[] = [...PAYLOADS.map(flood), relay(1_200), roundTrip, idle];
+export const transportJobs: readonly Job[] = [
+  ...PAYLOADS.map(flood),
+  relay(1_200),
+  roundTrip,
+  relayRoundTrip,
+  idle,
+];
 
 /** The C program that does what a contestant does; undefined for others. */
 export function inC({ name, rival }: MeasurementKey): string | undefined {
