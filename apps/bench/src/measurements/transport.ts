@@ -7,6 +7,7 @@ import {
   withC,
   withEnds,
 } from "../transport/end-process.ts";
+import { hasUdx, MAX_UDX_BYTES } from "../transport/udx-socket.ts";
 import {
   type Job,
   type Limits,
@@ -42,11 +43,18 @@ const IN_C: readonly Contestant[] = [
   { rival: "c", mode: "batched", isC: true },
   { rival: "c-offload", mode: "offload", isC: true },
 ];
-const CONTESTANTS: readonly Contestant[] = C_COMPILER === undefined ? OWN : [...OWN, ...IN_C];
+const UDX: Contestant = { rival: "udx", mode: "udx", isC: false };
+const CONTESTANTS: readonly Contestant[] = [
+  ...OWN,
+  ...(hasUdx() ? [UDX] : []),
+  ...(C_COMPILER === undefined ? [] : IN_C),
+];
 
-/** What is left out on this machine; undefined when nothing is. */
-export const transportNote: string | undefined =
-  C_COMPILER === undefined ? "transport: no comparison with C, since there is no C compiler" : undefined;
+/** What is left out on this machine. */
+export const transportNotes: readonly string[] = [
+  ...(C_COMPILER === undefined ? ["transport: no comparison with C, since there is no C compiler"] : []),
+  ...(hasUdx() ? [] : ["transport: no comparison with udx-native, since it is not installed"]),
+];
 
 interface Sent {
   readonly datagrams: number;
@@ -79,7 +87,8 @@ function observation(value: number, details: Partial<Observation> = {}): Observa
 
 /** One way from process to process as fast as it goes: datagrams per second that arrive, and megabytes. */
 function flood(payloadBytes: number): Job {
-  const keys = CONTESTANTS.flatMap(({ rival }): MeasurementKey[] => [
+  const contestants = CONTESTANTS.filter((each) => each !== UDX || payloadBytes <= MAX_UDX_BYTES);
+  const keys = contestants.flatMap(({ rival }): MeasurementKey[] => [
     { name: "transport-throughput", unit: "packets/s", payloadBytes, rival },
     { name: "transport-bytes", unit: "MB/s", payloadBytes, rival },
   ]);
@@ -113,7 +122,7 @@ function flood(payloadBytes: number): Job {
     run: (limits) =>
       withCommands(async (commandOf) => {
         const runs: Run[] = [];
-        for (const contestant of CONTESTANTS) {
+        for (const contestant of contestants) {
           try {
             runs.push(...(await one(commandOf(contestant), contestant.mode, limits)));
           } catch (error) {

@@ -5,9 +5,12 @@ import { MeshNode, monotonicClock } from "@netmesh/mesh";
 import { type TransportOptions, UdpTransport } from "@netmesh/transport-udp";
 import { DatagramBatch, SocketAddress, writeRoutingHeader } from "@netmesh/wire";
 import { percentile } from "../statistics.ts";
+import { UdxTransport } from "./udx-socket.ts";
 
 /** Datagrams of one `send`. */
 const BATCH = 512;
+/** What the sockets of netmesh ask the kernel for by default. */
+const BUFFER_BYTES = 4 << 20;
 const OPTIONS: Readonly<Record<string, TransportOptions>> = {
   portable: { mode: "portable" },
   batched: { mode: "batched", offload: false },
@@ -20,7 +23,8 @@ const ORIGIN = 0x0123_4567_89ab_cdeen;
 
 const [role, mode = "", size = "", port = "", backPort = ""] = process.argv.slice(2);
 const bytes = Number(size);
-const transport = await UdpTransport.bind("127.0.0.1:0", OPTIONS[mode]);
+const transport =
+  mode === "udx" ? new UdxTransport(BUFFER_BYTES) : await UdpTransport.bind("127.0.0.1:0", OPTIONS[mode]);
 const loopback = (at: string): SocketAddress => SocketAddress.parse({ host: "127.0.0.1", port: Number(at) });
 const peer = loopback(port);
 
