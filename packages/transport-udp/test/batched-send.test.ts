@@ -118,6 +118,43 @@ describe("runs of datagrams", () => {
     expect(kernel.datagrams).toEqual(contents(batch));
   });
 
+  it("leave as they are when batch after batch is of the same memory, and when it no longer is", () => {
+    const { kernel, socket } = open();
+    const arenas = [pattern(100_000, 1), pattern(100_000, 2)];
+    const views = arenas.map((arena) =>
+      Array.from({ length: 200 }, (_, i) => arena.subarray(i * 100, i * 100 + 100)),
+    );
+    const [own = [], other = []] = views;
+    const reversed = [...own].reverse();
+    const mixed = own.map((view, i) => (i % 50 === 49 ? (other[i] as Uint8Array) : view));
+    const small = own.map((view, i) => (i % 50 === 49 ? pattern(100, i) : view));
+    const shifted = [pattern(100, 7), ...own];
+    const rounds = [
+      own,
+      own,
+      own,
+      mixed,
+      own,
+      reversed,
+      small,
+      own,
+      other,
+      other,
+      own,
+      shifted,
+      shifted,
+      mixed,
+    ];
+    for (const [round, datagrams] of rounds.entries()) {
+      const batch = new DatagramBatch();
+      for (const bytes of datagrams) batch.push(bytes, A);
+      for (const arena of arenas) arena.fill(round, 5_000, 7_000);
+      kernel.sent.length = 0;
+      expect(socket.send(batch)).toBe(datagrams.length);
+      expect(kernel.datagrams).toEqual(contents(batch));
+    }
+  });
+
   it("need not lie side by side, nor in one buffer", () => {
     const { kernel, socket } = open();
     const arena = pattern(200_000, 1);
