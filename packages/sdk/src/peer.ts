@@ -57,11 +57,17 @@ export class Peer {
   }
 
   /**
-   * Whether the node id was proven by a signature. The handshake does not prove it, and signed announcements are not
-   * exchanged yet: always false.
+   * Whether the peer has announced itself with the signature of the key that its node id comes from. The handshake does not
+   * prove the id.
    */
   get verified(): boolean {
-    return false;
+    return this.#peer.entityId !== undefined;
+  }
+
+  /** The peer's Ed25519 public key, once it is {@link verified}; 32 bytes. */
+  get entityId(): Uint8Array | undefined {
+    const { entityId } = this.#peer;
+    return entityId === undefined ? undefined : copyBytes(entityId);
   }
 
   /**

@@ -10,6 +10,8 @@ export class Peer {
   session: Session | undefined;
   /** A newer session that has not yet delivered an authenticated packet (make before break). */
   candidate: Session | undefined;
+  /** The peer's Ed25519 public key, 32 bytes, once it has shown to hold it (first come, first served). */
+  entityId: Uint8Array | undefined;
   /** The peer's Noise public key, known to the side that dialled; 32 bytes. */
   publicKey: Uint8Array | undefined;
 

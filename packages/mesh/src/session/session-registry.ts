@@ -12,6 +12,7 @@ import type { StreamReceiver } from "../stream/stream-receiver.ts";
 import type { StreamSender } from "../stream/stream-sender.ts";
 import type { PacketWriter } from "./packet-writer.ts";
 import { Peer } from "./peer.ts";
+import type { PeerObserver } from "./peer-observer.ts";
 import { MIGRATION_THRESHOLD, type Path, Session, type SessionRole } from "./session.ts";
 
 /** A silent peer is forgotten after this many session time-outs (spec/session.md §2). */
@@ -46,6 +47,7 @@ export class SessionRegistry {
   readonly #receiver: StreamReceiver;
   readonly #rekeyer: Rekeyer;
   readonly #prober: PathProber;
+  readonly #observers: PeerObserver[] = [];
 
   constructor(
     state: CoreState,
@@ -61,6 +63,11 @@ export class SessionRegistry {
     this.#receiver = receiver;
     this.#rekeyer = rekeyer;
     this.#prober = prober;
+  }
+
+  /** Tells a part of the core about every peer from now on. */
+  observe(observer: PeerObserver): void {
+    this.#observers.push(observer);
   }
 
   /** Whether a peer of that id exists or may be added. */
@@ -168,6 +175,7 @@ export class SessionRegistry {
     }
     const wasConnected = replaced?.isConfirmed === true;
     this.#state.emit({ type: "peer-connected", peer, replaced: wasConnected ? replaced : undefined });
+    for (const observer of this.#observers) observer.onConnected?.(session);
   }
 
   /** The peer has proven its keys: a recorded handshake that somebody repeats never gets here. */
@@ -196,6 +204,7 @@ export class SessionRegistry {
     if (session.isSilent) {
       session.isSilent = false;
       this.#state.emit({ type: "peer-recovered", peer: session.peer });
+      for (const observer of this.#observers) observer.onRecovered?.(session);
     }
     const { path } = session;
     if (path.address.key !== from.key || path.routed !== routed) {
@@ -309,6 +318,7 @@ export class SessionRegistry {
       new MeshError("peer-lost", "nothing was heard of the peer for the session time-out"),
     );
     this.#state.emit({ type: "peer-lost", peer: session.peer });
+    for (const observer of this.#observers) observer.onLost?.(session);
   }
 
   #evictIdleStreams(session: Session): void {
@@ -344,6 +354,7 @@ export class SessionRegistry {
     this.#state.routes.removeRouteIfNextHopIs(peer.nodeId, session.path.address);
     if (peer.session !== undefined) return;
     this.#state.peers.deleteId(peer.nodeId);
+    for (const observer of this.#observers) observer.onRemoved?.(peer);
     if (session.isConfirmed) this.#state.emit({ type: "peer-removed", peer });
   }
 

@@ -76,6 +76,8 @@ export class Session implements Alarm {
   bufferedBytes = 0;
   /** Sequence of packets on the control stream. */
   controlSequence = 0;
+  /** Sequence of packets with a message of a subprotocol, whichever it is. */
+  messageSequence = 0;
   /** Epoch of the next explicit open. */
   nextEpoch = 1;
   nextHeartbeatMs = 0;
