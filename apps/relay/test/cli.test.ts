@@ -72,6 +72,16 @@ const isBatched = await Mesh.create({
 
 if (!isBatched) it.skip("batched sockets are not tested: they do not run on this machine", () => {});
 
+const sockets: readonly (readonly [mode: string, extra: readonly string[]])[] = [
+  ["portable", []],
+  ...(isBatched
+    ? ([
+        ["batched", ["--no-offload"]],
+        ["batched", []],
+      ] as const)
+    : []),
+];
+
 describe("netmesh-relay", () => {
   it("makes its keys on the first start, readable by their owner only, keeps them, and never prints them", async () => {
     const files = ["--psk-file", join(folder, "keys/psk"), "--identity-file", join(folder, "keys/identity")];
@@ -95,15 +105,7 @@ describe("netmesh-relay", () => {
     }
   });
 
-  it.each([
-    ["portable", []],
-    ...(isBatched
-      ? ([
-          ["batched", ["--no-offload"]],
-          ["batched", []],
-        ] as const)
-      : []),
-  ])(
+  it.each(sockets)(
     "relays between two nodes on %s sockets %j and reports it as JSON lines, one a status interval",
     async (mode, extra) => {
       const psk = "5a".repeat(32);
