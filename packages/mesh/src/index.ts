@@ -39,6 +39,8 @@ export type { Alarm } from "./core/state.ts";
 export { MeshError, type MeshErrorCode } from "./errors.ts";
 export type { HandshakeMode } from "./handshake/initiation.ts";
 export type { SecurityMode, SessionSecurity } from "./handshake/security.ts";
+// Identities
+export { IdentityState } from "./identity/identity-state.ts";
 export { MeshNode, type NodeOptions, platformScheduler, type Scheduler } from "./node.ts";
 // Path MTU discovery
 export { BASE_DATAGRAM_BYTES } from "./path-mtu/constants.ts";
