@@ -2,7 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { JOBS, selectJobs } from "./measurements/catalogue.ts";
-import { transportNote } from "./measurements/transport.ts";
+import { transportNotes } from "./measurements/transport.ts";
 import { type Report, summarise, thisMachine } from "./report.ts";
 import { readSettings, type Settings, USAGE, UsageError } from "./settings.ts";
 import { runSuite } from "./suite.ts";
@@ -25,7 +25,7 @@ async function measure({ limits, only, jsonPath }: Settings): Promise<void> {
   const report: Report = { schema: 1, startedAt, machine, limits, measurements: summarise(records) };
   stdout.write(`${formatTable(report.measurements)}\n`);
   const isCompared = report.measurements.some(({ name }) => name.startsWith("transport-"));
-  if (isCompared && transportNote !== undefined) stdout.write(`${transportNote}\n`);
+  if (isCompared) for (const note of transportNotes) stdout.write(`${note}\n`);
 
   const path = jsonPath === undefined ? DEFAULT_JSON_PATH : resolve(jsonPath);
   await mkdir(dirname(path), { recursive: true });
