@@ -36,6 +36,7 @@ export interface AdaptiveFailureDetectorOptions {
   readonly maxPeers?: number;
   /** Ask the peer for a sign of life: it is about to fail. */
   readonly onSuspicion?: (peer: WatchedPeer) => void;
+  /** The peer has failed. */
   readonly onFailure?: (peer: WatchedPeer) => void;
   /** A failed peer was heard again. */
   readonly onRecovery?: (peer: WatchedPeer) => void;

@@ -197,7 +197,7 @@ export class PingwaveRules {
     if (!from.pingwaves.take(nowMs)) return "rate-limited";
     if (!pingwave.hasNodeId) return "malformed";
     if (!this.#graph.has(originLo, originHi) && !from.newOrigins.take(nowMs)) return "origin-limited";
-    const { metric, sequenceLo, sequenceHi } = pingwave;
+    const { metric } = pingwave;
     const verdict = this.#graph.onPingwave(pingwave, from, this.#neighbors.length, nowMs, wallClockUs);
     switch (verdict) {
       case "forward":
@@ -207,7 +207,7 @@ export class PingwaveRules {
         return "accepted";
       case "duplicate":
         // A copy of an older wave, replayed perhaps, must not keep a route alive.
-        if (!this.#graph.isNewest(originLo, originHi, sequenceLo, sequenceHi)) return "stale";
+        if (!this.#graph.confirmsPath(pingwave, from, nowMs)) return "stale";
         this.#table.offerRoute(originLo, originHi, from.address, metric, this.#confirmWithinMs, nowMs);
         return "duplicate";
       default:

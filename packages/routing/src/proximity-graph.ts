@@ -84,7 +84,8 @@ export interface ProximityGraphStats {
  * Which nodes there are, how far away, and over whom: what pingwaves tell (routing §8.1).
  *
  * Nothing is believed before the copy was told from earlier ones: only the first copy of a newer
- * sequence changes a node. An origin whose sequence went back is listened to again when it has said
+ * sequence changes a node; newer than any, or than what the neighbour on the best path told, so that
+ * nobody silences a path with invented sequences. An origin whose sequence went back is listened to again when it has said
  * nothing new for `dedupTimeoutMs`: it restarted. A path that nobody confirms gives way to a longer one.
  *
  * Bounds: `maxNodes`, emptied by `nodeTimeoutMs`; beyond it, and beyond a neighbour's equal share of
@@ -222,7 +223,7 @@ export class ProximityGraph {
     }
     const known = this.#nodes.get(originLo, originHi);
     const sequence = u64ToNumber(sequenceLo, sequenceHi);
-    if (known !== undefined && sequence <= known.lastSequence) {
+    if (known !== undefined && sequence <= known.lastSequence && !isNewsOnPath(known, from, sequence)) {
       if (nowMs - known.lastSeenMs < this.#dedupTimeoutMs) {
         counters.stale += 1;
         return "stale";
@@ -236,7 +237,7 @@ export class ProximityGraph {
     this.#seen.add(originLo, originHi, sequenceLo, sequenceHi, nowMs);
     const latencyUs = Math.max(0, wallClockUs - pingwave.timestampUs);
     const node = known ?? this.#discover(originLo, originHi, from);
-    this.#update(node, pingwave, sequence, from.address, latencyUs, nowMs);
+    this.#update(node, pingwave, sequence, from, latencyUs, nowMs);
     this.#edges.refresh(this.#localLo, this.#localHi, from.lo, from.hi, 0, EDGE_REFRESH_MS, nowMs);
     if (from.lo !== originLo || from.hi !== originHi) {
       this.#edges.refresh(from.lo, from.hi, originLo, originHi, latencyUs, 0, nowMs);
@@ -246,9 +247,20 @@ export class ProximityGraph {
     return "forward";
   }
 
-  /** Whether the sequence is the newest heard of the origin, so that a copy of it is a second path to it. */
-  isNewest(lo: number, hi: number, sequenceLo: number, sequenceHi: number): boolean {
-    return this.#nodes.get(lo, hi)?.lastSequence === u64ToNumber(sequenceLo, sequenceHi);
+  /**
+   * Whether a copy of a pingwave tells of a path to its origin that is alive: the copy is of the newest
+   * one, or newer than all that the neighbour on the best path has told, which it then confirms.
+   */
+  confirmsPath(pingwave: PingwaveView, from: PingwaveNeighbor, nowMs: number): boolean {
+    const node = this.#nodes.get(pingwave.originLo, pingwave.originHi);
+    if (node === undefined) return false;
+    const sequence = u64ToNumber(pingwave.sequenceLo, pingwave.sequenceHi);
+    if (node.pathFrom !== from) return sequence === node.lastSequence;
+    if (sequence <= node.pathSequence) return false;
+    node.pathSequence = sequence;
+    // A longer way round than the path it stands for does not confirm it.
+    if (pingwave.hopCount < node.hops) node.pathAtMs = nowMs;
+    return true;
   }
 
   /** A measured round trip to a neighbour: a better latency of that edge than clocks can tell. */
@@ -370,14 +382,19 @@ export class ProximityGraph {
     node: Node,
     pingwave: PingwaveView,
     sequence: number,
-    address: SocketAddress,
+    from: PingwaveNeighbor,
     latencyUs: number,
     nowMs: number,
   ): void {
     const hops = Math.min(0xff, pingwave.hopCount + 1);
-    node.lastSequence = sequence;
+    // Older on its own path only: others may invent newer sequences, and must not silence this one with them.
+    if (from !== node.pathFrom || sequence <= node.pathSequence) node.lastSequence = sequence;
+    else node.lastSequence = Math.max(node.lastSequence, sequence);
+    if (from === node.pathFrom) node.pathSequence = sequence;
     if (hops <= node.hops || nowMs - node.pathAtMs > this.#pathTimeoutMs) {
-      node.address = address;
+      node.pathFrom = from;
+      node.pathSequence = sequence;
+      node.address = from.address;
       node.hops = hops;
       node.latencyUs = latencyUs;
       node.pathAtMs = nowMs;
@@ -419,6 +436,9 @@ class Node {
   latencyUs = 0;
   lastSequence = 0;
   lastSeenMs = 0;
+  /** The neighbour on the best path, and the newest sequence that it told. */
+  pathFrom: PingwaveNeighbor;
+  pathSequence = 0;
   /** When the path was last confirmed. */
   pathAtMs: number = Number.NEGATIVE_INFINITY;
   load = 0;
@@ -436,8 +456,14 @@ class Node {
     this.lo = lo;
     this.hi = hi;
     this.introducedBy = introducedBy;
+    this.pathFrom = introducedBy;
     this.address = introducedBy.address;
   }
+}
+
+/** Whether the neighbour on the node's best path tells something newer than it did before. */
+function isNewsOnPath(node: Node, from: PingwaveNeighbor, sequence: number): boolean {
+  return node.pathFrom === from && sequence > node.pathSequence;
 }
 
 function copyOf(node: Node): ProximityNode {

@@ -9,7 +9,9 @@ export type PeerAddresses = ReadonlyMap<bigint, SocketAddress>;
 
 /** What the policy asks the graph; a `ProximityGraph` fits. */
 export interface PathSearch {
+  /** Node ids from this node to the destination, both included. */
   pathTo(destination: bigint): bigint[] | undefined;
+  /** Where word of the node comes from, and over how many hops. */
   node(id: bigint): { readonly address: SocketAddress; readonly hops: number } | undefined;
 }
 

@@ -168,6 +168,19 @@ describe("what it may change", () => {
     expect(node.table.route(50n)?.updatedAtMs).toBe(1_000);
   });
 
+  it("is not the freshness of a path, silenced with invented sequences", () => {
+    const node = new Node(1n);
+    const [b, liar] = [node.meet(2n), node.meet(3n)];
+    node.hear(wave(50n, { sequence: 1n, hopCount: 1 }), b, 0);
+    for (let i = 2; i < 20; i++) {
+      const nowMs = i * 5_000;
+      const invented = wave(50n, { sequence: 2n ** 60n + BigInt(i), hopCount: 4 });
+      node.hear(invented, liar, nowMs);
+      expect(node.hear(wave(50n, { sequence: BigInt(i), hopCount: 1 }), b, nowMs)).toBe("accepted");
+      expect(node.table.route(50n)).toMatchObject({ nextHop: b.address, metric: 3, updatedAtMs: nowMs });
+    }
+  });
+
   it("is nothing where there is no room for the node", () => {
     const node = new Node(1n);
     const b = node.meet(2n);

@@ -98,6 +98,22 @@ describe("pingwaves", () => {
     expect(graph.node(Y)).toMatchObject({ hops: 2, address: far.address });
   });
 
+  it("whose copies keep coming over the best path keep it, though another path is faster", () => {
+    const graph = new ProximityGraph(SELF);
+    const [near, far] = [y(), z()];
+    tell(graph, pingwave(Y), near, 0);
+    for (let i = 2; i < 9; i++) {
+      const sequence = BigInt(i);
+      tell(graph, pingwave(Y, { sequence, hopCount: 3 }), far, i * 5_000);
+      const copy = pingwave(Y, { sequence });
+      expect(tell(graph, copy, near, i * 5_000)).toBe("duplicate");
+      expect(graph.confirmsPath(copy, near, i * 5_000)).toBe(true);
+      expect(graph.confirmsPath(copy, near, i * 5_000)).toBe(false);
+    }
+    expect(graph.node(Y)).toMatchObject({ hops: 1, address: near.address });
+    expect(graph.confirmsPath(pingwave(99n), near, 0)).toBe(false);
+  });
+
   it("that are older than the newest change nothing, unless their origin has been silent", () => {
     const graph = new ProximityGraph(SELF);
     const from = y();
