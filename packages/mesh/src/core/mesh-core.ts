@@ -460,7 +460,9 @@ export class MeshCore {
       if (session.streams.size >= config.maxStreams && !this.#receiver.evictIdle(session)) {
         throw new MeshError("too-many-streams", "too many streams are open", config.maxStreams);
       }
-      stream = new Stream(streamId, resolved, nowMs, config.repairBudgetMs, session.roundTripMs);
+      const { repairBudgetMs } = config;
+      const { pieces } = this.#state;
+      stream = new Stream(streamId, resolved, nowMs, repairBudgetMs, session.roundTripMs, pieces);
       const closed = session.closedStreams.getId(streamId);
       if (closed !== undefined && session.has(PeerFeature.STREAM_FIN)) resume(stream, closed);
       // A node of the reference goes on counting until it is told (spec/session.md §14, S8).

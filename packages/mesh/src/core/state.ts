@@ -2,6 +2,7 @@ import { RoutingTable } from "@netmesh/routing";
 import { readU32, type SocketAddress, U64Map } from "@netmesh/wire";
 import type { Peer } from "../session/peer.ts";
 import type { Session } from "../session/session.ts";
+import { MemoryPieces } from "../stream/memory-pieces.ts";
 import type { Stream } from "../stream/stream.ts";
 import type { CoreConfig } from "./config.ts";
 import { Counters } from "./counters.ts";
@@ -43,6 +44,8 @@ export class CoreState {
   readonly sendTurns: ScheduledStream[] = [];
   /** Streams that owe a grant now. */
   readonly grantTurns: ScheduledStream[] = [];
+  /** Memory for what streams have written and not been acknowledged. */
+  readonly pieces: MemoryPieces = new MemoryPieces();
   /** Seeds the hash of ids that others choose. */
   readonly hashSeed: number;
   /** The time of the current input, in milliseconds. */

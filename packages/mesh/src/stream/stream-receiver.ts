@@ -227,6 +227,7 @@ export class StreamReceiver {
       nowMs,
       config.repairBudgetMs,
       session.roundTripMs,
+      this.#state.pieces,
     );
     if (closed !== undefined) resume(stream, closed);
     session.streams.set(header.streamIdLo, header.streamIdHi, stream);
@@ -254,9 +255,7 @@ export class StreamReceiver {
     stream.unreadBytes = 0;
     stream.heldBytes = 0;
     stream.held.clear();
-    stream.queue.length = 0;
-    stream.queueHead = 0;
-    stream.queuedBytes = 0;
+    stream.queue.clear();
     session.timedStreams.delete(stream);
     const { streamIdLo, streamIdHi } = stream.fields;
     session.assembly?.forget(streamIdLo, streamIdHi);
