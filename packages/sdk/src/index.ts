@@ -32,7 +32,7 @@ export type { OpOptions } from "./arguments.ts";
 // Errors
 export { InvalidArgumentError, NetError, ShutdownError, StreamError, TransportError } from "./errors.ts";
 export type { OverflowPolicy } from "./event-queue.ts";
-export type { EventFilter, InboundEvent } from "./inbound-event.ts";
+export type { EventBatch, EventFilter, InboundEvent } from "./inbound-event.ts";
 export { Mesh, type MeshEvents, type MeshStats } from "./mesh.ts";
 export type { AeadName, MeshOptions, PeerContact, StreamOptions } from "./mesh-options.ts";
 // Data

@@ -42,6 +42,10 @@ export class CoreState {
   readonly routes: RoutingTable;
   /** Streams with something to send, in turn. */
   readonly sendTurns: ScheduledStream[] = [];
+  /** Bytes written to streams since the last flush. */
+  writtenBytes = 0;
+  /** Bytes that the application has taken since then. */
+  consumedBytes = 0;
   /** Streams that owe a grant now. */
   readonly grantTurns: ScheduledStream[] = [];
   /** Memory for what streams have written and not been acknowledged. */

@@ -14,12 +14,12 @@ const MAX_TAKEN = 1_024;
 export class PacketQueue {
   /** Bytes of the frames that wait. */
   bytes = 0;
+  /** The last packet, while it can still be extended. */
+  open: FramedPacket | undefined;
   readonly #pieces: MemoryPieces;
   /** Packets in order, those before `#head` are taken. */
   readonly #packets: FramedPacket[] = [];
   #head = 0;
-  /** The last packet, while it can still be extended. */
-  #open: FramedPacket | undefined;
   /** Where the next packet goes. */
   #piece: MemoryPiece | undefined;
   readonly #freeRecords: FramedPacket[] = [];
@@ -40,7 +40,7 @@ export class PacketQueue {
 
   /** Whether an event of `length` bytes begins another packet, when a packet takes `limit` bytes of frames. */
   begins(length: number, limit: number): boolean {
-    const open = this.#open;
+    const { open } = this;
     return (
       open === undefined ||
       open.length + EVENT_LENGTH_PREFIX + length > limit ||
@@ -51,7 +51,7 @@ export class PacketQueue {
   /** Copies an event into the last packet, or into another one when that would have more than `limit` bytes of frames. */
   add(event: Uint8Array, limit: number): void {
     const size = EVENT_LENGTH_PREFIX + event.length;
-    const packet = this.begins(event.length, limit) ? this.#begin(size) : (this.#open as FramedPacket);
+    const packet = this.begins(event.length, limit) ? this.#begin(size) : (this.open as FramedPacket);
     let piece = packet.piece as MemoryPiece;
     if (piece.used + size > piece.bytes.length) piece = this.#move(packet, size);
     piece.used = writeEventFrame(piece.bytes, piece.used, event);
@@ -64,7 +64,7 @@ export class PacketQueue {
   shift(): FramedPacket {
     const packet = this.#packets[this.#head] as FramedPacket;
     this.#head++;
-    if (packet === this.#open) this.#open = undefined;
+    if (packet === this.open) this.open = undefined;
     if (this.#head === this.#packets.length) {
       this.#packets.length = 0;
       this.#head = 0;
@@ -105,7 +105,7 @@ export class PacketQueue {
     rest.eventCount = packet.eventCount - events;
     packet.length = length;
     packet.eventCount = events;
-    if (packet === this.#open) this.#open = rest;
+    if (packet === this.open) this.open = rest;
     this.#packets.splice(this.#head + 1, 0, rest);
   }
 
@@ -126,7 +126,7 @@ export class PacketQueue {
   clear(): void {
     this.#packets.length = 0;
     this.#head = 0;
-    this.#open = undefined;
+    this.open = undefined;
     this.#piece = undefined;
     this.#freeRecords.length = 0;
     this.bytes = 0;
@@ -145,7 +145,7 @@ export class PacketQueue {
     packet.piece = piece;
     packet.start = piece.used;
     piece.packets++;
-    this.#open = packet;
+    this.open = packet;
     this.#packets.push(packet);
     return packet;
   }

@@ -286,7 +286,8 @@ export class StreamReceiver {
     const kept = copyBytes(bytes, start, start + payloadLength);
     const frames = this.#frames.wrap(kept, 0, payloadLength, header.eventCount);
     const events: Uint8Array[] = [];
-    while (frames.next()) events.push(kept.subarray(frames.start, frames.end));
+    const { buffer } = kept;
+    while (frames.next()) events.push(new Uint8Array(buffer, frames.start, frames.end - frames.start));
     if (frames.short) this.#state.counters.framesShort++;
     return events;
   }
@@ -326,6 +327,13 @@ export class StreamReceiver {
 
   /** Hands out what is now contiguous; the rest waits. */
   #deliverInOrder(session: Session, stream: Stream, packet: InboundPacket, isEnd: boolean): void {
+    if (packet.sequence === stream.nextDelivered && stream.held.size === 0) {
+      stream.nextDelivered++;
+      this.#account(session, stream, packet.wireBytes);
+      this.#deliver(session, stream, packet);
+      if (isEnd) this.#end(session, stream);
+      return;
+    }
     stream.held.set(packet.sequence, { packet, isEnd });
     stream.heldBytes += packet.wireBytes;
     session.bufferedBytes += packet.wireBytes;
@@ -377,6 +385,7 @@ export class StreamReceiver {
     stream.unreadBytes -= bytes;
     session.bufferedBytes -= bytes;
     stream.consumedBytes += bytes;
+    this.#state.consumedBytes += bytes;
     this.#oweGrant(session, stream, false);
   }
 

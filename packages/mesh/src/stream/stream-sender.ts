@@ -58,6 +58,7 @@ export class StreamSender {
       }
     }
     let taken = 0;
+    const before = stream.queue.bytes;
     const limit = this.#writer.payloadLimit(session);
     for (const event of events) {
       if (!this.#hasRoom(stream, event.length, limit)) {
@@ -70,7 +71,10 @@ export class StreamSender {
       stream.queue.add(event, limit);
       taken++;
     }
-    if (taken > 0) this.schedule(session, stream);
+    if (taken > 0) {
+      this.#state.writtenBytes += stream.queue.bytes - before;
+      this.schedule(session, stream);
+    }
     return taken;
   }
 
@@ -105,13 +109,26 @@ export class StreamSender {
 
   /** Turns what is queued into packets, as far as window, congestion and outbox allow. */
   flush(session: Session, stream: Stream): void {
-    if (stream.ended !== undefined || session.isExhausted) return;
-    if (stream.startsOver && !this.#sendStart(session, stream)) return;
+    if (!this.#sendQueue(session, stream, true)) return;
+    if (stream.queue.count === 0) this.#sendEnd(session, stream);
+    this.#offerRoom(session, stream);
+    if (stream.sendWindow === undefined) this.watch(session, stream);
+  }
+
+  /** Sends what {@link flush} would, but for a packet that another event may still fit; the stream keeps its turn. */
+  flushFull(session: Session, stream: Stream): void {
+    this.#sendQueue(session, stream, false);
+  }
+
+  /** Sends packets as far as possible, with or without the one that is being filled; false when the stream is cut off. */
+  #sendQueue(session: Session, stream: Stream, withOpen: boolean): boolean {
+    if (stream.ended !== undefined || session.isExhausted) return false;
+    if (stream.startsOver && !this.#sendStart(session, stream)) return false;
     const limit = this.#writer.payloadLimit(session);
     const { queue } = stream;
     for (;;) {
       const packet = queue.first;
-      if (packet === undefined) break;
+      if (packet === undefined || (!withOpen && packet === queue.open)) break;
       if (stream.sendWindow !== undefined && !stream.sendWindow.canSend) {
         this.#state.counters.backpressureCongestion++;
         break;
@@ -120,9 +137,7 @@ export class StreamSender {
       if (packet.length > limit && packet.eventCount > 1) queue.cut(limit);
       if (!this.#sendPacket(session, stream, packet)) break;
     }
-    if (queue.count === 0) this.#sendEnd(session, stream);
-    this.#offerRoom(session, stream);
-    if (stream.sendWindow === undefined) this.watch(session, stream);
+    return true;
   }
 
   /** Sends the first packet of the queue; false when nothing could be sent. */
