@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { median } from "../statistics.ts";
 import {
   C_COMPILER,
@@ -16,6 +17,7 @@ import {
   type Run,
 } from "./measurement.ts";
 
+const C_SOURCE = fileURLToPath(new URL("../transport/end.c", import.meta.url));
 const PAYLOADS: readonly number[] = [64, 1_200, 8_192];
 const PING_BYTES = 64;
 /** Round trips of one contestant before it is the next one's turn. */
@@ -60,7 +62,7 @@ async function withCommands<T>(
   use: (commandOf: (contestant: Contestant) => Command) => Promise<T>,
 ): Promise<T> {
   if (C_COMPILER === undefined) return await use(() => NODE_COMMAND);
-  return await withC(C_COMPILER, (inC) => use(({ isC }) => (isC ? inC : NODE_COMMAND)));
+  return await withC(C_COMPILER, C_SOURCE, [], (inC) => use(({ isC }) => (isC ? inC : NODE_COMMAND)));
 }
 
 function observation(value: number, details: Partial<Observation> = {}): Observation {
@@ -235,6 +237,7 @@ export const transportJobs: readonly Job[] = [...PAYLOADS.map(flood), relay(1_20
 
 /** The C program that does what a contestant does; undefined for others. */
 export function inC({ name, rival }: MeasurementKey): string | undefined {
+  if (name.startsWith("pipeline")) return rival === "c" ? undefined : "c";
   if (!name.startsWith("transport-") || !OWN.some((own) => own.rival === rival)) return undefined;
   return rival === "offload" ? "c-offload" : "c";
 }
