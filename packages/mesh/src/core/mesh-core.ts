@@ -53,7 +53,7 @@ const INBOX_BYTES = 8_256;
 /** So many written bytes are worth a system call of their own: as many as the kernel joins into one datagram. */
 const FLUSH_BYTES = 65_536;
 /** So many bytes that the application has taken are worth a grant at once: the sender of a large window goes on meanwhile. */
-const GRANT_BYTES = 131_072;
+const GRANT_BYTES = 262_144;
 /** Rounds of one drain, so that a sink that answers every event cannot keep it going for ever. */
 const MAX_ROUNDS = 1_024;
 

@@ -25,10 +25,12 @@ import { ReceiveVerdict } from "./receive-window.ts";
 import { type HeldPacket, implicitOptions, Stream } from "./stream.ts";
 import type { StreamSender } from "./stream-sender.ts";
 
-/** A grant is sent at once after so many packets. */
+/** A grant is sent at once after so many packets, when the application has taken any of them. */
 const GRANT_EVERY_PACKETS = 16;
-/** A grant is sent at once after so many bytes: half of the default window. */
+/** A grant is sent at once after so many bytes that the application has taken: half of the default window. */
 const GRANT_EVERY_BYTES = 32_768;
+/** An acknowledgement is sent at once after so many packets, also while the application takes none. */
+const ACKNOWLEDGE_EVERY_PACKETS = 64;
 /** Otherwise it waits so long for company. */
 const GRANT_DELAY_MS = 1;
 /** Grants and reports for a stream are ignored so long after it was closed. */
@@ -111,6 +113,7 @@ export class StreamReceiver {
     stream.packetsReceived++;
     stream.lastActivityMs = this.#state.nowMs;
     stream.lastPacketMs = this.#state.nowMs;
+    stream.unacknowledged++;
 
     if ((header.flags & PacketFlags.RELIABLE) !== 0) stream.receivesReliably = true;
     else if (stream.packetsReceived === 1) stream.receivesReliably = this.#state.config.defaultReliable;
@@ -392,9 +395,10 @@ export class StreamReceiver {
   /** Remembers that the sender is owed a grant, now or soon. */
   #oweGrant(session: Session, stream: Stream, atOnce: boolean): void {
     if (stream.options.windowBytes === 0 && !stream.receivesReliably) return;
-    stream.unacknowledged++;
     const pending = stream.consumedBytes - stream.grantedBytes;
-    if (atOnce || stream.unacknowledged >= GRANT_EVERY_PACKETS || pending >= GRANT_EVERY_BYTES) {
+    const isManyPackets =
+      stream.unacknowledged >= (pending > 0 ? GRANT_EVERY_PACKETS : ACKNOWLEDGE_EVERY_PACKETS);
+    if (atOnce || isManyPackets || pending >= GRANT_EVERY_BYTES) {
       stream.grantDueMs = this.#state.nowMs;
       if (!stream.isGrantScheduled) this.#state.grantTurns.push({ session, stream });
       stream.isGrantScheduled = true;
