@@ -1,10 +1,26 @@
 import { fileURLToPath } from "node:url";
-import { defineConfig } from "vitest/config";
+import { defineConfig, type UserWorkspaceConfig } from "vitest/config";
+import { project } from "./index.js";
+
+/** The tests of the SDK that talk over UDP, once more on sockets other than the best of the machine. */
+const onSocket = (name: string, socket: object): UserWorkspaceConfig => ({
+  ...project(`sdk-${name}`, {
+    include: ["test/{connecting,flood,listeners,pitfalls,security,streams}.test.ts"],
+    env: { NETMESH_TEST_SOCKET: JSON.stringify(socket) },
+  }),
+  root: fileURLToPath(new URL("../../packages/sdk", import.meta.url)),
+});
 
 export default defineConfig({
   root: fileURLToPath(new URL("../..", import.meta.url)),
   test: {
-    projects: ["packages/*/vitest.config.ts", "apps/*/vitest.config.ts", "examples/*/vitest.config.ts"],
+    projects: [
+      "packages/*/vitest.config.ts",
+      "apps/*/vitest.config.ts",
+      "examples/*/vitest.config.ts",
+      onSocket("portable", { mode: "portable" }),
+      onSocket("batched", { mode: "batched", offload: false }),
+    ],
     reporters: ["default", fileURLToPath(new URL("./summary.js", import.meta.url))],
     coverage: {
       provider: "v8",

@@ -3,7 +3,7 @@ import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { JOBS, selectJobs } from "./measurements/catalogue.ts";
 import { pipelineNote } from "./measurements/pipeline.ts";
-import { transportNote } from "./measurements/transport.ts";
+import { transportNotes } from "./measurements/transport.ts";
 import { type Report, summarise, thisMachine } from "./report.ts";
 import { readSettings, type Settings, USAGE, UsageError } from "./settings.ts";
 import { runSuite } from "./suite.ts";
@@ -26,7 +26,7 @@ async function measure({ limits, only, jsonPath }: Settings): Promise<void> {
   const report: Report = { schema: 1, startedAt, machine, limits, measurements: summarise(records) };
   stdout.write(`${formatTable(report.measurements)}\n`);
   const isCompared = report.measurements.some(({ name }) => name.startsWith("transport-"));
-  if (isCompared && transportNote !== undefined) stdout.write(`${transportNote}\n`);
+  if (isCompared) for (const note of transportNotes) stdout.write(`${note}\n`);
   const isPipeline = report.measurements.some(({ name }) => name.startsWith("pipeline"));
   if (isPipeline && pipelineNote !== undefined) stdout.write(`${pipelineNote}\n`);
 

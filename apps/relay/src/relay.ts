@@ -18,11 +18,13 @@ export async function startRelay(settings: Settings, reporter: Reporter): Promis
     identity: Identity.fromSeed(settings.identitySeed),
     relay: "peers",
     security: settings.security,
+    socket: settings.socket,
     auditRelay: settings.audit,
   });
   for (const path of settings.created) reporter.event("created", { file: path });
   reporter.event("listening", {
     address: mesh.localAddress,
+    socket: mesh.stats().socket?.mode,
     nodeId: mesh.nodeId.toString(16).padStart(16, "0"),
     publicKey: bytesToHex(mesh.noisePublicKey),
   });

@@ -1,7 +1,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import type { SecurityMode } from "@netmesh/sdk";
+import type { SecurityMode, TransportOptions } from "@netmesh/sdk";
 import { KeyError, loadOrCreateKey, parseKey } from "./key-file.ts";
 
 /** A wrong option or variable. */
@@ -19,6 +19,7 @@ export interface Settings {
   readonly audit: boolean;
   /** Which sessions the relay itself makes with its peers; those between them are their own business. */
   readonly security: SecurityMode;
+  readonly socket: Required<Pick<TransportOptions, "mode" | "offload">>;
   readonly statusMs: number;
   /** Key files that were made just now. */
   readonly created: readonly string[];
@@ -30,6 +31,8 @@ export const USAGE = `netmesh-relay: forwards packets between nodes that it cann
   --psk-file FILE          key of the mesh             NETMESH_PSK_FILE       ~/.netmesh/psk
   --identity-file FILE     identity of this node       NETMESH_IDENTITY_FILE  ~/.netmesh/relay-identity
   --security MODE          prefer, require or interop  NETMESH_SECURITY       prefer
+  --socket MODE            auto, batched or portable   NETMESH_SOCKET         auto
+  --no-offload             let the kernel neither join nor cut runs of datagrams
   --status-seconds N       pause between two statuses  NETMESH_STATUS_SECONDS 1
   --json                   JSON lines, also on a terminal
   --audit                  try every own key on every forwarded packet and count what opens
@@ -52,6 +55,7 @@ export function readSettings(
   if (values.help === true) return "help";
   if (values.version === true) return "version";
   const security = securityMode(values.security ?? env["NETMESH_SECURITY"] ?? "prefer");
+  const mode = socketMode(values.socket ?? env["NETMESH_SOCKET"] ?? "auto");
   const folder = join(homedir(), ".netmesh");
   const created: string[] = [];
   const key = (name: string, file: string | undefined, text: string | undefined, fallback: string) => {
@@ -80,6 +84,7 @@ export function readSettings(
     json: values.json === true || !isTerminal,
     audit: values.audit === true,
     security,
+    socket: { mode, offload: values["no-offload"] !== true },
     statusMs: seconds * 1_000,
     created,
   };
@@ -88,6 +93,13 @@ export function readSettings(
 function securityMode(value: string): SecurityMode {
   if (value !== "prefer" && value !== "require" && value !== "interop") {
     throw new UsageError("--security must be prefer, require or interop");
+  }
+  return value;
+}
+
+function socketMode(value: string): Settings["socket"]["mode"] {
+  if (value !== "auto" && value !== "batched" && value !== "portable") {
+    throw new UsageError("--socket must be auto, batched or portable");
   }
   return value;
 }
@@ -102,6 +114,8 @@ function parse(args: readonly string[]) {
         "identity-file": { type: "string" },
         "status-seconds": { type: "string" },
         security: { type: "string" },
+        socket: { type: "string" },
+        "no-offload": { type: "boolean" },
         json: { type: "boolean" },
         audit: { type: "boolean" },
         help: { type: "boolean", short: "h" },

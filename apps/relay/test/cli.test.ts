@@ -61,6 +61,27 @@ function run(args: readonly string[], env: Record<string, string> = {}) {
   };
 }
 
+const isBatched = await Mesh.create({
+  bind: "127.0.0.1:0",
+  psk: new Uint8Array(32),
+  socket: { mode: "batched" },
+}).then(
+  (mesh) => mesh.shutdown().then(() => true),
+  () => false,
+);
+
+if (!isBatched) it.skip("batched sockets are not tested: they do not run on this machine", () => {});
+
+const sockets: readonly (readonly [mode: string, extra: readonly string[]])[] = [
+  ["portable", []],
+  ...(isBatched
+    ? ([
+        ["batched", ["--no-offload"]],
+        ["batched", []],
+      ] as const)
+    : []),
+];
+
 describe("netmesh-relay", () => {
   it("makes its keys on the first start, readable by their owner only, keeps them, and never prints them", async () => {
     const files = ["--psk-file", join(folder, "keys/psk"), "--identity-file", join(folder, "keys/identity")];
@@ -84,38 +105,49 @@ describe("netmesh-relay", () => {
     }
   });
 
-  it("relays between two nodes and reports it as JSON lines, one a status interval", async () => {
-    const psk = "5a".repeat(32);
-    const relay = run(["--bind", "127.0.0.1:0", "--status-seconds", "0.1", "--audit"], {
-      NETMESH_PSK: psk,
-      NETMESH_IDENTITY: "17".repeat(32),
-    });
-    const listening = await relay.line("listening");
-    const contact = {
-      address: String(listening["address"]),
-      nodeId: BigInt(`0x${String(listening["nodeId"])}`),
-      publicKey: hexToBytes(String(listening["publicKey"])),
-    };
-    const settings = { bind: "127.0.0.1:0", psk: hexToBytes(psk) };
-    await using a = await Mesh.open(settings);
-    await using b = await Mesh.open(settings);
-    await Promise.all([a.connect(contact), b.connect(contact)]);
-    await relay.line("peer-connected");
-    await a.connectVia(contact.nodeId, b.contact);
-    const heard = b.events();
-    await a.send(b.nodeId, new TextEncoder().encode("over the relay"));
-    expect(new TextDecoder().decode((await heard.next()).value?.data ?? new Uint8Array())).toBe(
-      "over the relay",
-    );
-    await relay.line("status");
-    relay.kill("SIGTERM");
-    expect(await relay.ended).toBe(0);
-    const stopped = await relay.line("stopped");
-    expect(stopped).toMatchObject({ reason: "SIGTERM", relayOpened: 0, peers: 2 });
-    expect(stopped["forwarded"]).toBeGreaterThanOrEqual(3);
-    expect(stopped["relayAudited"]).toBe(stopped["forwarded"]);
-    expect(relay.output()).not.toContain(psk);
-  });
+  it.each(sockets)(
+    "relays between two nodes on %s sockets %j and reports it as JSON lines, one a status interval",
+    async (mode, extra) => {
+      const psk = "5a".repeat(32);
+      const args = [
+        "--bind",
+        "127.0.0.1:0",
+        "--status-seconds",
+        "0.1",
+        "--audit",
+        "--socket",
+        mode,
+        ...extra,
+      ];
+      const relay = run(args, { NETMESH_PSK: psk, NETMESH_IDENTITY: "17".repeat(32) });
+      const listening = await relay.line("listening");
+      expect(listening["socket"]).toBe(mode);
+      const contact = {
+        address: String(listening["address"]),
+        nodeId: BigInt(`0x${String(listening["nodeId"])}`),
+        publicKey: hexToBytes(String(listening["publicKey"])),
+      };
+      const settings = { bind: "127.0.0.1:0", psk: hexToBytes(psk) };
+      await using a = await Mesh.open(settings);
+      await using b = await Mesh.open(settings);
+      await Promise.all([a.connect(contact), b.connect(contact)]);
+      await relay.line("peer-connected");
+      await a.connectVia(contact.nodeId, b.contact);
+      const heard = b.events();
+      await a.send(b.nodeId, new TextEncoder().encode("over the relay"));
+      expect(new TextDecoder().decode((await heard.next()).value?.data ?? new Uint8Array())).toBe(
+        "over the relay",
+      );
+      await relay.line("status");
+      relay.kill("SIGTERM");
+      expect(await relay.ended).toBe(0);
+      const stopped = await relay.line("stopped");
+      expect(stopped).toMatchObject({ reason: "SIGTERM", relayOpened: 0, peers: 2 });
+      expect(stopped["forwarded"]).toBeGreaterThanOrEqual(3);
+      expect(stopped["relayAudited"]).toBe(stopped["forwarded"]);
+      expect(relay.output()).not.toContain(psk);
+    },
+  );
 
   it("that requires forward secrecy refuses a node that does without, and takes one that does not", async () => {
     const psk = "5a".repeat(32);
@@ -154,6 +186,7 @@ describe("netmesh-relay", () => {
     ["an unknown option", ["--frobnicate"], {}, 2, "frobnicate"],
     ["a security mode that is none", ["--security", "strong"], {}, 2, "--security"],
     ["a security mode that is none in a variable", [], { NETMESH_SECURITY: "strong" }, 2, "--security"],
+    ["a socket that is none", ["--socket", "fast"], {}, 2, "--socket"],
     ["a status interval that is no time", ["--status-seconds", "x"], {}, 2, "--status-seconds"],
     [
       "an address that is none",

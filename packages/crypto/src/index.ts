@@ -38,10 +38,10 @@ export {
 } from "./errors.ts";
 export * from "./forward-secrecy.ts";
 export * from "./hex.ts";
-
 // Identities
 export * from "./identity.ts";
 export * from "./identity-envelope.ts";
+export { identityBinding, identityProofMessage, verifyIdentityProof } from "./identity-proof.ts";
 export * from "./key-schedule.ts";
 export * from "./keyed-hash.ts";
 // Handshake and session keys

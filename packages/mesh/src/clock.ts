@@ -6,3 +6,6 @@ export interface Clock {
 
 /** The platform's monotonic clock. */
 export const monotonicClock: Clock = { now: () => performance.now() };
+
+/** Unix time by the platform's clock, which may be set at any time. */
+export const systemClock: Clock = { now: () => Date.now() };

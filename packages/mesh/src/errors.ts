@@ -19,6 +19,7 @@ export type MeshErrorCode =
   | "session-replaced"
   | "counter-exhausted"
   | "too-many-streams"
+  | "subprotocol-in-use"
   | "shutdown";
 
 /** Every error of this package; `code` is stable, the text is not. */

@@ -3,10 +3,34 @@
  * @packageDocumentation
  */
 
+// Capabilities
+export type { AnnounceOptions } from "./capability/announcer.ts";
+export type {
+  Capabilities,
+  CapabilitySet,
+  Gpu,
+  GpuVendor,
+  Hardware,
+  Limits,
+  Modality,
+  Model,
+  Software,
+  Tool,
+} from "./capability/capabilities.ts";
+export type { CapabilityFilter, CapabilityRequirement } from "./capability/capability-filter.ts";
+export { CapabilityIndex, IndexedNode } from "./capability/capability-index.ts";
+export type { AnnouncedScope, CapabilityScope } from "./capability/capability-scope.ts";
+export { readCapabilities } from "./capability/read-tags.ts";
+export {
+  type CapabilityIssue,
+  type CapabilityReport,
+  validateCapabilities,
+} from "./capability/validate-capabilities.ts";
+export { toAnnounced } from "./capability/write-tags.ts";
 // The shell
-export { type Clock, monotonicClock } from "./clock.ts";
+export { type Clock, monotonicClock, systemClock } from "./clock.ts";
 // The core
-export type { CoreConfig, CoreOptions, RelayPolicy } from "./core/config.ts";
+export type { CoreConfig, CoreOptions, RelayPolicy, Signer } from "./core/config.ts";
 export { Counters } from "./core/counters.ts";
 export type { DeadlineHeap, Timed } from "./core/deadline-heap.ts";
 export type { CoreEvent, InboundPacket } from "./core/events.ts";
@@ -15,6 +39,8 @@ export type { Alarm } from "./core/state.ts";
 export { MeshError, type MeshErrorCode } from "./errors.ts";
 export type { HandshakeMode } from "./handshake/initiation.ts";
 export type { SecurityMode, SessionSecurity } from "./handshake/security.ts";
+// Identities
+export { IdentityState } from "./identity/identity-state.ts";
 export { MeshNode, type NodeOptions, platformScheduler, type Scheduler } from "./node.ts";
 // Path MTU discovery
 export { BASE_DATAGRAM_BYTES } from "./path-mtu/constants.ts";

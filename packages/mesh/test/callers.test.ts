@@ -65,8 +65,8 @@ describe("a core", () => {
       },
       release: (piece: Uint8Array) => void inUse.delete(piece),
     };
-    // Nothing comes after the secret that would take its place: no probes.
-    const network = createTestNetwork(0, { node: { datagramBytes: 1_200 } });
+    // Nothing comes after the secret that would take its place: no probes, no proofs.
+    const network = createTestNetwork(0, { node: { datagramBytes: 1_200, security: "interop" } });
     const a = network.add();
     const b = network.add({ aead: { ...aeadProvider(), memory } });
     a.connect(b);

@@ -18,12 +18,16 @@ export function requireId(value: unknown, name: string): asserts value is bigint
   if (value > MAX_U64) throw new InvalidArgumentError("invalid-argument", `${name} exceeds the u64 range`);
 }
 
-/** Checks a byte array of a fixed size. */
-export function requireBytes(value: unknown, length: number, name: string): asserts value is Uint8Array {
+/** Checks a byte array, of a fixed size where there is one. */
+export function requireBytes(
+  value: unknown,
+  length: number | undefined,
+  name: string,
+): asserts value is Uint8Array {
   if (!(value instanceof Uint8Array)) {
     throw new InvalidArgumentError("invalid-argument", `${name} must be a Uint8Array`);
   }
-  if (value.length !== length) {
+  if (length !== undefined && value.length !== length) {
     throw new InvalidArgumentError(
       "invalid-length",
       `${name} must have ${length} bytes, not ${value.length}`,

@@ -63,6 +63,11 @@ export class StreamError extends NetError {
   }
 }
 
+/** A subprotocol cannot be handled here: `subprotocol-in-use`. */
+export class SubprotocolError extends NetError {
+  override readonly name: string = "SubprotocolError";
+}
+
 const STREAM_CODES: ReadonlySet<string> = new Set([
   "backpressure",
   "not-connected",
@@ -96,6 +101,7 @@ export function toNetError(error: unknown): unknown {
   if (STREAM_CODES.has(code)) {
     return new StreamError(code, message, { limit: (error as MeshError).limit }, options);
   }
+  if (code === "subprotocol-in-use") return new SubprotocolError(code, message, options);
   return new TransportError(code, message, options);
 }
 

@@ -5,7 +5,6 @@
 
 // Keys
 export { bytesToHex, hexToBytes, Identity } from "@netmesh/crypto";
-// From the layers below
 export type {
   Counters,
   HandshakeMode,
@@ -15,6 +14,26 @@ export type {
   SessionSecurity,
   Transport,
   TransportListener,
+} from "@netmesh/mesh";
+// From the layers below
+export {
+  type AnnounceOptions,
+  type Capabilities,
+  type CapabilityFilter,
+  type CapabilityIssue,
+  type CapabilityReport,
+  type CapabilityRequirement,
+  type CapabilityScope,
+  type CapabilitySet,
+  type Gpu,
+  type GpuVendor,
+  type Hardware,
+  type Limits,
+  type Modality,
+  type Model,
+  type Software,
+  type Tool,
+  validateCapabilities,
 } from "@netmesh/mesh";
 export type {
   Fallback,
@@ -30,12 +49,20 @@ export type {
 export type { Address } from "./address.ts";
 export type { OpOptions } from "./arguments.ts";
 // Errors
-export { InvalidArgumentError, NetError, ShutdownError, StreamError, TransportError } from "./errors.ts";
+export {
+  InvalidArgumentError,
+  NetError,
+  ShutdownError,
+  StreamError,
+  SubprotocolError,
+  TransportError,
+} from "./errors.ts";
 export type { OverflowPolicy } from "./event-queue.ts";
 export type { EventBatch, EventFilter, InboundEvent } from "./inbound-event.ts";
-export { Mesh, type MeshEvents, type MeshStats } from "./mesh.ts";
+export { Mesh, type MeshEvents, type MeshStats, type NodeCapabilities } from "./mesh.ts";
 export type { AeadName, MeshOptions, PeerContact, StreamOptions } from "./mesh-options.ts";
 // Data
 export { MeshStream, type StreamStats } from "./mesh-stream.ts";
 export { type Path, Peer } from "./peer.ts";
+export { Subprotocol, type SubprotocolMessage, type SubprotocolOptions } from "./subprotocol.ts";
 export { TypedEventTarget, type TypedListener } from "./typed-events.ts";

@@ -57,8 +57,8 @@ export interface MeshOptions {
   /** Peers at once; default 16 384. */
   readonly maxPeers?: number;
   /**
-   * Size of the datagrams sent, 256 to 8192, whatever the path: where it carries less, the system cuts them into IP
-   * fragments, or they are lost. Default: 8192 on loopback; elsewhere 1200 at first, and with nodes of netmesh what
+   * Size of the datagrams sent, 256 to 8192, whatever the path: where it carries less they are lost, or, with the portable
+   * socket and with `socket: { fragments: true }`, cut into IP fragments by the system. Default: 8192 on loopback; elsewhere 1200 at first, and with nodes of netmesh what
    * probes find to pass. It bounds the events that can be written, too.
    */
   readonly datagramBytes?: number;

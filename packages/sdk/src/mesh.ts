@@ -6,12 +6,21 @@ import {
   staticKeyPairFromIdentity,
 } from "@netmesh/crypto";
 import {
+  type AnnounceOptions,
+  type Capabilities,
+  type CapabilityFilter,
+  type CapabilityRequirement,
+  type CapabilityScope,
+  type CapabilitySet,
   type CoreEvent,
   type Counters,
   type HandshakeMode,
   MeshNode,
   monotonicClock,
   type Stream,
+  systemClock,
+  toAnnounced,
+  validateCapabilities,
 } from "@netmesh/mesh";
 import { type TransportStats, UdpTransport } from "@netmesh/transport-udp";
 import { copyBytes, SocketAddress } from "@netmesh/wire";
@@ -29,18 +38,23 @@ import {
 } from "./mesh-options.ts";
 import { MeshStream } from "./mesh-stream.ts";
 import { Peer } from "./peer.ts";
+import { Subprotocol, type SubprotocolOptions } from "./subprotocol.ts";
 import { TypedEventTarget } from "./typed-events.ts";
 
 /** What a {@link Mesh} announces; data comes through iteration, not through these. */
 export interface MeshEvents extends Record<string, object> {
   /** A session with the peer is in use. */
   "peer-connected": { readonly peer: Peer };
+  /** The peer has proven by a signature who it is: `peer.verified`. */
+  "peer-verified": { readonly peer: Peer };
   /** Nothing was heard of the peer for the session time-out; its streams have failed. */
   "peer-lost": { readonly peer: Peer };
   /** A lost peer is heard again, with the same keys. */
   "peer-recovered": { readonly peer: Peer };
   /** The peer was given up and its keys wiped. */
   "peer-removed": { readonly peer: Peer };
+  /** What is known of a node's capabilities has changed; the node need not be a peer. */
+  "capabilities-changed": { readonly nodeId: bigint };
   /** Packets to the peer take another way. */
   "path-changed": { readonly peer: Peer };
   /**
@@ -59,10 +73,18 @@ export interface MeshEvents extends Record<string, object> {
   error: { readonly error: unknown };
 }
 
-/** Figures of a {@link Mesh}; numbers that only grow, but for the first two. */
+/** What a node has announced. */
+export interface NodeCapabilities extends Capabilities {
+  readonly tags: readonly string[];
+  readonly metadata: ReadonlyMap<string, string>;
+}
+
+/** Figures of a {@link Mesh}; numbers that only grow, but for the first three. */
 export interface MeshStats {
   readonly peers: number;
   readonly streams: number;
+  /** Nodes whose capabilities are known. */
+  readonly indexedNodes: number;
   /** Events that nobody wanted: no open stream and no matching `events()`, or a stream that failed before it was opened. */
   readonly unclaimedEvents: number;
   /** Which implementation seals packets. */
@@ -104,6 +126,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   /** Streams that the peer has finished, all of whose data was passed on. */
   readonly #ended = new WeakSet<Stream>();
   readonly #consumers = new Set<Consumer>();
+  readonly #subprotocols = new Map<number, Pick<SubprotocolOptions, "onMessage"> & { handle: Subprotocol }>();
   readonly #views = new WeakMap<object, Peer>();
   #unclaimedEvents = 0;
   #isStarted = false;
@@ -162,6 +185,8 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
             psk,
             staticKeyPair: keys,
             clock: monotonicClock,
+            systemTime: systemClock,
+            identity,
             random: platformRandom,
             transport,
             aead,
@@ -332,6 +357,47 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     this.#guard(() => this.#node.core.unblock(SocketAddress.parse(address)));
   }
 
+  // Capabilities
+
+  /**
+   * Announces what this node offers: to every peer now and later, and through them up to 16 hops far, signed; again before it
+   * expires and whenever it changes. A call within ten seconds of the one before is heard by the peers when they are over.
+   * Rejects with `invalid-argument` for what {@link validateCapabilities} finds wrong, `message-too-large`.
+   */
+  async announceCapabilities(set: CapabilitySet, options: AnnounceOptions = {}): Promise<void> {
+    const [error] = validateCapabilities(set).errors;
+    if (error !== undefined) {
+      throw new InvalidArgumentError("invalid-argument", `capabilities: ${error.at}: ${error.text}`);
+    }
+    this.#guard(() => this.#node.core.announce(toAnnounced(set), options));
+    this.#node.touch();
+  }
+
+  /**
+   * Ids of the nodes that are known to offer what the filter asks for, ascending; this node counts, too. Looks up what has been
+   * announced, and sends nothing. Throws `invalid-argument` for a field that filters do not have.
+   */
+  findNodes(filter: CapabilityFilter, options: { readonly scope?: CapabilityScope } = {}): bigint[] {
+    return this.#guard(() => this.#node.core.findNodes(filter, options.scope));
+  }
+
+  /** The node that scores highest of those that fit; of equal ones that with the lowest id. Throws as {@link findNodes}. */
+  findBestNode(
+    requirement: CapabilityRequirement,
+    options: { readonly scope?: CapabilityScope } = {},
+  ): bigint | undefined {
+    return this.#guard(() => this.#node.core.findBestNode(requirement, options.scope));
+  }
+
+  /** What a node has announced: typed, and its tags and metadata as they are. */
+  capabilitiesOf(nodeId: bigint): NodeCapabilities | undefined {
+    requireId(nodeId, "nodeId");
+    const node = this.#guard(() => this.#node.core.capabilities.get(nodeId));
+    if (node === undefined) return undefined;
+    const { tags, metadata } = node.announced;
+    return { ...node.capabilities, tags: [...tags], metadata: new Map(metadata) };
+  }
+
   // Data
 
   /**
@@ -394,6 +460,21 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     };
   }
 
+  /**
+   * Handles a subprotocol of the application's own. Throws `subprotocol-in-use` for an id that is handled already or that the
+   * mesh uses itself, `invalid-argument` unless it is a u16.
+   */
+  subprotocol(id: number, options: SubprotocolOptions = {}): Subprotocol {
+    this.#guard(() => this.#node.core.registerSubprotocol(id));
+    const handle = new Subprotocol(this.#node, id, () => {
+      if (this.#subprotocols.get(id)?.handle !== handle) return;
+      this.#subprotocols.delete(id);
+      this.#node.core.unregisterSubprotocol(id);
+    });
+    this.#subprotocols.set(id, { handle, onMessage: options.onMessage });
+    return handle;
+  }
+
   /** Figures of this node. */
   stats(): MeshStats {
     let streams = 0;
@@ -401,6 +482,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     return {
       peers: this.#node.core.peerCount,
       streams,
+      indexedNodes: this.#node.core.capabilities.size,
       unclaimedEvents: this.#unclaimedEvents,
       aead: this.#node.core.aead.name as AeadName,
       socket: this.#udp?.stats(),
@@ -450,6 +532,14 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
         return;
       case "data":
         this.#onData(event);
+        return;
+      case "capabilities-changed":
+        this.announce("capabilities-changed", { nodeId: event.nodeId });
+        return;
+      case "message":
+        this.#subprotocols
+          .get(event.subprotocolId)
+          ?.onMessage?.({ peer: event.session.peer.nodeId, data: event.data });
         return;
       case "stream-opened":
         // It came and went within one batch: nothing is left to open.

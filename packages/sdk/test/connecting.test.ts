@@ -20,12 +20,23 @@ describe("connecting", () => {
     expect(peer.nodeId).toBe(b.nodeId);
     expect(peer.path).toBe("direct");
     expect(peer.connected).toBe(true);
-    expect(peer.verified).toBe(false);
     expect(peer.publicKey).toEqual(b.noisePublicKey);
     expect((await seen).peer.nodeId).toBe(a.nodeId);
     expect([...a.peers()].map(({ nodeId }) => nodeId)).toEqual([b.nodeId]);
     expect(a.peer(b.nodeId)).toBe(peer);
     expect(a.peer(1n)).toBeUndefined();
+  });
+
+  it("proves to both sides who the other is, within a round trip", async () => {
+    const a = await openMesh();
+    const b = await openMesh();
+    const verified = [a, b].map((mesh) => nextEvent<{ peer: Peer }>(mesh, "peer-verified"));
+    const peer = await a.connect(b.contact);
+    expect(peer.verified).toBe(false);
+    const [atA, atB] = await Promise.all(verified);
+    expect(atA?.peer).toBe(peer);
+    expect([peer.verified, peer.entityId]).toEqual([true, b.identity.entityId]);
+    expect(atB?.peer.entityId).toEqual(a.identity.entityId);
   });
 
   it("works before start as a pair of connect and accept", async () => {

@@ -1,8 +1,18 @@
-import { afterEach } from "vitest";
+import { afterEach, beforeEach } from "vitest";
 import { Mesh, type MeshOptions } from "../src/index.ts";
 
 /** The key of every mesh in these tests. */
 export const PSK: Uint8Array = new Uint8Array(32).fill(7);
+
+/** Settings of the sockets, by which the suite is run on other ones than the best of this machine. */
+const socket: NonNullable<MeshOptions["socket"]> = JSON.parse(process.env["NETMESH_TEST_SOCKET"] ?? "{}");
+
+try {
+  await (await Mesh.create({ bind: "127.0.0.1:0", psk: PSK, socket })).shutdown();
+} catch (error) {
+  if ((error as { code?: string }).code !== "unsupported") throw error;
+  beforeEach(({ skip }) => skip(`not tested on these sockets: ${error}`));
+}
 
 const opened: Mesh[] = [];
 
@@ -12,14 +22,14 @@ afterEach(async () => {
 
 /** A started mesh on loopback that is shut down after the test. */
 export async function openMesh(options: Partial<MeshOptions> = {}): Promise<Mesh> {
-  const mesh = await Mesh.open({ bind: "127.0.0.1:0", psk: PSK, ...options });
+  const mesh = await Mesh.open({ bind: "127.0.0.1:0", psk: PSK, socket, ...options });
   opened.push(mesh);
   return mesh;
 }
 
 /** As {@link openMesh}, but not started. */
 export async function createMesh(options: Partial<MeshOptions> = {}): Promise<Mesh> {
-  const mesh = await Mesh.create({ bind: "127.0.0.1:0", psk: PSK, ...options });
+  const mesh = await Mesh.create({ bind: "127.0.0.1:0", psk: PSK, socket, ...options });
   opened.push(mesh);
   return mesh;
 }

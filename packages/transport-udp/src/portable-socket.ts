@@ -13,6 +13,8 @@ import type {
 /** The socket that runs everywhere: `node:dgram`, one system call and one callback per datagram. */
 export class PortableSocket implements TransportSocket {
   listener: TransportListener | undefined;
+  /** `node:dgram` has no way to set "don't fragment", so it is the system's choice. */
+  readonly fragments = true;
   readonly #socket: BoundSocket;
   readonly #fallback: Fallback | undefined;
   readonly #batch: DatagramBatch = new DatagramBatch();

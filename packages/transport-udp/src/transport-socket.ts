@@ -14,6 +14,11 @@ export interface TransportOptions extends SocketOptions {
   /** Whether the kernel may join and cut runs of datagrams (UDP_SEGMENT, UDP_GRO) where it can; default true. */
   readonly offload?: boolean;
   /**
+   * Whether the system may cut datagrams that are too large for their path into IP fragments; default false: they are
+   * lost, which is what the search for the size of a path needs. The portable socket cannot forbid it.
+   */
+  readonly fragments?: boolean;
+  /**
    * Where received datagrams are put by the batched socket, such as the memory in which an AEAD provider opens them;
    * given back at the close. About 1 MiB, or 2 MiB without offload; plain memory when there is not as much.
    */
@@ -78,6 +83,8 @@ export interface TransportListener {
 export interface TransportSocket {
   readonly localAddress: SocketAddress;
   readonly buffers: SocketBuffers;
+  /** Whether the system may cut datagrams into IP fragments. */
+  readonly fragments: boolean;
   listener: TransportListener | undefined;
   send(batch: DatagramBatch): number;
   stats(): TransportStats;

@@ -60,6 +60,14 @@ export class UdpTransport implements AsyncDisposable {
   }
 
   /**
+   * Whether the system may cut datagrams into IP fragments. False on the batched socket, unless allowed by the option of
+   * that name: a datagram that is too large for its path is lost then.
+   */
+  get fragments(): boolean {
+    return this.#socket.fragments;
+  }
+
+  /**
    * Starts delivery; once per transport.
    *
    * @throws TransportError `invalid-argument` when there is a listener already.

@@ -2,7 +2,15 @@ import { SocketAddress } from "@netmesh/wire";
 import { describe, expect, it } from "vitest";
 import { partsOn, probe } from "../src/batched/availability.ts";
 import { BatchedSocket } from "../src/batched/batched-socket.ts";
-import { SO_RCVBUF, SO_REUSEADDR, SOL_SOCKET, SOL_UDP, UDP_GRO } from "../src/batched/linux-abi.ts";
+import {
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  SO_RCVBUF,
+  SO_REUSEADDR,
+  SOL_SOCKET,
+  SOL_UDP,
+  UDP_GRO,
+} from "../src/batched/linux-abi.ts";
 import { SocketNames } from "../src/batched/socket-name.ts";
 import { FakeKernel } from "./fake-kernel.ts";
 import { VirtualLoop } from "./virtual-loop.ts";
@@ -10,6 +18,7 @@ import { VirtualLoop } from "./virtual-loop.ts";
 const ENOSYS = 38;
 const EADDRINUSE = 98;
 const ENOBUFS = 105;
+const EINVAL = 22;
 
 const LOCAL = SocketAddress.parse("10.0.0.1:0");
 
@@ -61,6 +70,41 @@ describe("binding a batched socket", () => {
     kernel.refuseOption = (level, option) => (level === SOL_UDP && option === UDP_GRO ? -92 : 0);
     const socket = BatchedSocket.bind(kernel, new VirtualLoop(), LOCAL, {});
     expect(socket.stats()).toMatchObject({ joinsReceives: false, segmentsSends: true });
+  });
+});
+
+describe("fragments", () => {
+  const PROBE = 3;
+  const IPV4 = "0:10";
+  const IPV6 = "41:23";
+
+  it.each([
+    ["10.0.0.1:0", { [IPV4]: PROBE, [IPV6]: undefined }],
+    ["[2001:db8::1]:0", { [IPV4]: PROBE, [IPV6]: PROBE }],
+  ])("are forbidden on %s, to peers of either family", (local, expected) => {
+    const kernel = new FakeKernel();
+    kernel.family = local.startsWith("[") ? 10 : 2;
+    const socket = BatchedSocket.bind(kernel, new VirtualLoop(), SocketAddress.parse(local), {});
+    expect(socket.fragments).toBe(false);
+    for (const [option, value] of Object.entries(expected)) expect(kernel.options.get(option)).toBe(value);
+  });
+
+  it("are left to the system when told to", () => {
+    const kernel = new FakeKernel();
+    const socket = BatchedSocket.bind(kernel, new VirtualLoop(), LOCAL, { fragments: true });
+    expect(socket.fragments).toBe(true);
+    expect(kernel.options.has(IPV4)).toBe(false);
+  });
+
+  it.each([
+    [IPPROTO_IP, "10.0.0.1:0"],
+    [IPPROTO_IPV6, "[2001:db8::1]:0"],
+  ])("are reckoned with where the system does not let them be forbidden (level %i)", (refused, local) => {
+    const kernel = new FakeKernel();
+    kernel.family = local.startsWith("[") ? 10 : 2;
+    kernel.refuseOption = (level, _option, value) => (level === refused && value === PROBE ? -EINVAL : 0);
+    const socket = BatchedSocket.bind(kernel, new VirtualLoop(), SocketAddress.parse(local), {});
+    expect(socket.fragments).toBe(true);
   });
 });
 

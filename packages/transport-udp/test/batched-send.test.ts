@@ -66,6 +66,11 @@ describe("runs of datagrams", () => {
   it.each<[string, number[], string[]]>([
     ["of one size travel together", [100, 100, 100], ["300/100 to 10.0.0.2:2"]],
     ["may end with a shorter one", [100, 100, 40, 100], ["240/100 to 10.0.0.2:2", "100/0 to 10.0.0.2:2"]],
+    [
+      "do not begin with a single one that is longer: it would take the next along where it does not pass",
+      [100, 40, 120, 30, 30],
+      ["100/0", "40/0", "120/0", "60/30"].map((one) => `${one} to 10.0.0.2:2`),
+    ],
     ["end before a longer one", [100, 101, 101], ["100/0 to 10.0.0.2:2", "202/101 to 10.0.0.2:2"]],
     [
       "do not hold empty ones",
@@ -111,6 +116,43 @@ describe("runs of datagrams", () => {
     expect(socket.send(batch)).toBe(12);
     expect(shapes(kernel.sent)).toEqual(["1200/100 to 10.0.0.2:2"]);
     expect(kernel.datagrams).toEqual(contents(batch));
+  });
+
+  it("leave as they are when batch after batch is of the same memory, and when it no longer is", () => {
+    const { kernel, socket } = open();
+    const arenas = [pattern(100_000, 1), pattern(100_000, 2)];
+    const views = arenas.map((arena) =>
+      Array.from({ length: 200 }, (_, i) => arena.subarray(i * 100, i * 100 + 100)),
+    );
+    const [own = [], other = []] = views;
+    const reversed = [...own].reverse();
+    const mixed = own.map((view, i) => (i % 50 === 49 ? (other[i] as Uint8Array) : view));
+    const small = own.map((view, i) => (i % 50 === 49 ? pattern(100, i) : view));
+    const shifted = [pattern(100, 7), ...own];
+    const rounds = [
+      own,
+      own,
+      own,
+      mixed,
+      own,
+      reversed,
+      small,
+      own,
+      other,
+      other,
+      own,
+      shifted,
+      shifted,
+      mixed,
+    ];
+    for (const [round, datagrams] of rounds.entries()) {
+      const batch = new DatagramBatch();
+      for (const bytes of datagrams) batch.push(bytes, A);
+      for (const arena of arenas) arena.fill(round, 5_000, 7_000);
+      kernel.sent.length = 0;
+      expect(socket.send(batch)).toBe(datagrams.length);
+      expect(kernel.datagrams).toEqual(contents(batch));
+    }
   });
 
   it("need not lie side by side, nor in one buffer", () => {
@@ -287,6 +329,34 @@ describe("sending", () => {
       expect(socket.stats()).toMatchObject({ segmentsSends: true, sendErrors: {} });
     },
   );
+
+  it("of what is too large for its device stops nothing else, and nobody's runs become shorter for it", () => {
+    const { kernel, socket } = open();
+    // The device of B carries 1,400 bytes, that of A everything.
+    const refuseLarge = (messages: readonly Outgoing[]): number => {
+      const isBad = ({ to, bytes, segment }: Outgoing): boolean =>
+        to === B.key && (segment === 0 ? bytes.length : segment) > 1_400;
+      const bad = messages.findIndex(isBad);
+      return bad === 0 ? -EMSGSIZE : bad < 0 ? messages.length : bad;
+    };
+    kernel.sends.push(...new Array(99).fill(refuseLarge));
+    const sizes = [8_192, 8_192, 8_192, 1_450, 1_450, 300, 1_450, 8_192, 8_192];
+    const isForB = (index: number): boolean => index >= 3 && index < 7;
+    const batch = batchOf(sizes, (index) => (isForB(index) ? B : A));
+    expect(socket.send(batch)).toBe(9);
+    const arrived = contents(batch).filter((_, i) => !isForB(i) || i === 5);
+    expect(kernel.datagrams).toEqual(arrived);
+    expect(socket.stats()).toMatchObject({ sent: 6, sendErrors: { EMSGSIZE: 3 } });
+    expect(shapes(kernel.sent)).toEqual([
+      `24576/8192 to ${A.key}`,
+      `300/0 to ${B.key}`,
+      `16384/8192 to ${A.key}`,
+    ]);
+    kernel.sent.length = 0;
+    kernel.sends.length = 0;
+    socket.send(batchOf([8_192, 8_192]));
+    expect(shapes(kernel.sent)).toEqual([`16384/8192 to ${A.key}`]);
+  });
 
   it("stops where the buffer is full while it goes one by one", () => {
     const { kernel, loop, socket } = open();

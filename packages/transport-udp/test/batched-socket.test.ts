@@ -238,7 +238,21 @@ describe.each(batchedModes)("a $name socket", ({ options }) => {
     expect(after).toBe(0);
   });
 
-  it("leaves no descriptor and no thread behind, a thousand times over", async () => {
+  it("lets a worker thread end while it is open", async () => {
+    const worker = new Worker(new URL("./open-worker.ts", import.meta.url), { workerData: options });
+    const mode = await new Promise((resolve, reject) => {
+      worker.once("message", resolve);
+      worker.once("error", reject);
+    });
+    expect(mode).toBe("batched");
+    expect(await worker.terminate()).toBe(1);
+  });
+});
+
+describe.each(modes)("a closed $name socket", ({ options }) => {
+  const isLinux = process.platform === "linux";
+
+  it.skipIf(!isLinux)("leaves no descriptor and no thread behind, a thousand times over", async () => {
     const count = (what: string): number => readdirSync(`/proc/self/${what}`).length;
     const cycle = async (): Promise<void> => {
       const transport = await UdpTransport.bind("127.0.0.1:0", { ...testing, ...options });
@@ -251,15 +265,5 @@ describe.each(batchedModes)("a $name socket", ({ options }) => {
     const before = [count("fd"), count("task")];
     for (let i = 0; i < 1_000; i++) await cycle();
     expect([count("fd"), count("task")]).toEqual(before);
-  });
-
-  it("lets a worker thread end while it is open", async () => {
-    const worker = new Worker(new URL("./open-worker.ts", import.meta.url), { workerData: options });
-    const mode = await new Promise((resolve, reject) => {
-      worker.once("message", resolve);
-      worker.once("error", reject);
-    });
-    expect(mode).toBe("batched");
-    expect(await worker.terminate()).toBe(1);
   });
 });

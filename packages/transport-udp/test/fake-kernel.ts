@@ -57,6 +57,8 @@ export class FakeKernel implements Syscalls {
   receiveCalls = 0;
   drops = 0;
   bindResult = 0;
+  /** Family of the address that the socket is bound to. */
+  family: number = AF_INET;
   readonly #memory: { readonly at: number; readonly bytes: Uint8Array }[] = [];
   #next = 0x7f12_ffff_0000;
 
@@ -81,7 +83,9 @@ export class FakeKernel implements Syscalls {
   }
 
   getsockname(_fd: number, name: Uint8Array): number {
-    writeName(new DataView(name.buffer, name.byteOffset), "10.0.0.1:7000", AF_INET);
+    const view = new DataView(name.buffer, name.byteOffset);
+    if (this.family === AF_INET) writeName(view, "10.0.0.1:7000", AF_INET);
+    else view.setUint16(0, this.family, true);
     return 0;
   }
 

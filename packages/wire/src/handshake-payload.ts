@@ -25,6 +25,8 @@ export const PeerFeature = {
   REKEY: 16,
   /** Answers probes of the path's datagram size, and takes packets in parts. */
   PATH_MTU: 32,
+  /** Proves its identity inside a forward-secret session; in effect when both sides announce it. */
+  IDENTITY: 64,
 } as const;
 
 /** What netmesh puts into the payload of both handshake messages. */

@@ -36,6 +36,28 @@ export { HeaderVerdict, isValidLength, validateHeader } from "./header-validatio
 export { NetHeader } from "./net-header.ts";
 export { hasFlags, withFlags, withoutFlags } from "./packet-flags.ts";
 
+// Capabilities
+
+export {
+  type AnnouncedCapabilities,
+  announcementSignedBytes,
+  type CapabilityAnnouncement,
+  capabilitiesJson,
+  decodeCapabilityAnnouncement,
+  encodeCapabilityAnnouncement,
+  MAX_ALLOW_LIST,
+} from "./capability/capability-announcement.ts";
+export {
+  assertUserTag,
+  type CapabilityTag,
+  parseTag,
+  RESERVED_TAG_PREFIXES,
+  reservedPrefix,
+  type TagAxis,
+  tagKey,
+} from "./capability/capability-tag.ts";
+export { compareUtf8 } from "./capability/exact-json.ts";
+
 // Stream control
 
 export { decodeNack, encodeNack, missingSequences, NACK_SIZE, type Nack } from "./nack.ts";
@@ -56,6 +78,13 @@ export {
 
 // Path MTU
 
+export {
+  decodeIdentityProof,
+  encodeIdentityProof,
+  IDENTITY_PROOF_KIND,
+  IDENTITY_PROOF_SIZE,
+  type IdentityProof,
+} from "./identity-proof.ts";
 export {
   decodePacketPart,
   encodePacketPart,

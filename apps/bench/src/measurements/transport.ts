@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { median } from "../statistics.ts";
+import { median, percentile } from "../statistics.ts";
 import {
   C_COMPILER,
   type Command,
@@ -8,10 +8,12 @@ import {
   withC,
   withEnds,
 } from "../transport/end-process.ts";
+import { hasUdx, MAX_UDX_BYTES } from "../transport/udx-socket.ts";
 import {
   type Job,
   type Limits,
   type MeasurementKey,
+  type MeasurementName,
   NO_SIDE,
   type Observation,
   type Run,
@@ -20,6 +22,8 @@ import {
 const C_SOURCE = fileURLToPath(new URL("../transport/end.c", import.meta.url));
 const PAYLOADS: readonly number[] = [64, 1_200, 8_192];
 const PING_BYTES = 64;
+/** The smallest that a relay passes on: header, tag and routing header. */
+const ROUTED_PING_BYTES = 102;
 /** Round trips of one contestant before it is the next one's turn. */
 const TURN = 200;
 
@@ -41,11 +45,18 @@ const IN_C: readonly Contestant[] = [
   { rival: "c", mode: "batched", isC: true },
   { rival: "c-offload", mode: "offload", isC: true },
 ];
-const CONTESTANTS: readonly Contestant[] = C_COMPILER === undefined ? OWN : [...OWN, ...IN_C];
+const UDX: Contestant = { rival: "udx", mode: "udx", isC: false };
+const CONTESTANTS: readonly Contestant[] = [
+  ...OWN,
+  ...(hasUdx() ? [UDX] : []),
+  ...(C_COMPILER === undefined ? [] : IN_C),
+];
 
-/** What is left out on this machine; undefined when nothing is. */
-export const transportNote: string | undefined =
-  C_COMPILER === undefined ? "transport: no comparison with C, since there is no C compiler" : undefined;
+/** What is left out on this machine. */
+export const transportNotes: readonly string[] = [
+  ...(C_COMPILER === undefined ? ["transport: no comparison with C, since there is no C compiler"] : []),
+  ...(hasUdx() ? [] : ["transport: no comparison with udx-native, since it is not installed"]),
+];
 
 interface Sent {
   readonly datagrams: number;
@@ -78,7 +89,8 @@ function observation(value: number, details: Partial<Observation> = {}): Observa
 
 /** One way from process to process as fast as it goes: datagrams per second that arrive, and megabytes. */
 function flood(payloadBytes: number): Job {
-  const keys = CONTESTANTS.flatMap(({ rival }): MeasurementKey[] => [
+  const contestants = CONTESTANTS.filter((each) => each !== UDX || payloadBytes <= MAX_UDX_BYTES);
+  const keys = contestants.flatMap(({ rival }): MeasurementKey[] => [
     { name: "transport-throughput", unit: "packets/s", payloadBytes, rival },
     { name: "transport-bytes", unit: "MB/s", payloadBytes, rival },
   ]);
@@ -112,7 +124,7 @@ function flood(payloadBytes: number): Job {
     run: (limits) =>
       withCommands(async (commandOf) => {
         const runs: Run[] = [];
-        for (const contestant of CONTESTANTS) {
+        for (const contestant of contestants) {
           try {
             runs.push(...(await one(commandOf(contestant), contestant.mode, limits)));
           } catch (error) {
@@ -215,6 +227,49 @@ const roundTrip: Job = {
     ),
 };
 
+/**
+ * One datagram there and back, directly and through a relay both ways, in turns between the same two processes: the
+ * relay of an engine, which looks up where each datagram is bound for.
+ */
+const relayRoundTrip: Job = {
+  id: "transport:relay-round-trip",
+  keys: OWN.flatMap(({ rival }) =>
+    ["direct", "relayed", "relay-adds"].flatMap((way): MeasurementKey[] => [
+      { name: `transport-${way}-p50` as MeasurementName, unit: "µs", payloadBytes: ROUTED_PING_BYTES, rival },
+      { name: `transport-${way}-p99` as MeasurementName, unit: "µs", payloadBytes: ROUTED_PING_BYTES, rival },
+    ]),
+  ),
+  async run({ seconds }) {
+    const runs: Run[] = [];
+    for (const { mode } of OWN) {
+      await withEnds(async (start) => {
+        const end = async (role: string, ...ports: number[]) => {
+          const started = start(NODE_COMMAND, role, mode, String(ROUTED_PING_BYTES), ...ports.map(String));
+          return { ...(await started.answer<{ port: number }>()), ask: started.ask.bind(started) };
+        };
+        const [echo, ping] = [await end("routed-echo"), await end("routed-ping")];
+        const relay = await end("relay", echo.port, ping.port);
+        const take = async (port: number): Promise<number[]> =>
+          (await ping.ask<{ microseconds: number[] }>(`run ${TURN} ${port}`)).microseconds;
+        // The code is compiled before it counts.
+        for (let turn = 0; turn < 5; turn++) for (const { port } of [echo, relay]) await take(port);
+        const [direct, relayed]: [number[], number[]] = [[], []];
+        const until = performance.now() + seconds * 1e3;
+        do {
+          direct.push(...(await take(echo.port)));
+          relayed.push(...(await take(relay.port)));
+        } while (performance.now() < until);
+        const found = [direct, relayed].map((times) =>
+          [50, 99].map((rank) => percentile(times, rank) as number),
+        );
+        const [[d50 = 0, d99 = 0] = [], [r50 = 0, r99 = 0] = []] = found;
+        runs.push(...[d50, d99, r50, r99, r50 - d50, r99 - d99].map((value) => observation(value)));
+      });
+    }
+    return runs;
+  },
+};
+
 /** What an open socket costs while nothing happens. */
 const idle: Job = {
   id: "transport:idle",
@@ -233,7 +288,13 @@ const idle: Job = {
 };
 
 /** Bare datagrams from process to process: the sockets of netmesh beside a C program with the same system calls. */
-export const transportJobs: readonly Job[] = [...PAYLOADS.map(flood), relay(1_200), roundTrip, idle];
+export const transportJobs: readonly Job[] = [
+  ...PAYLOADS.map(flood),
+  relay(1_200),
+  roundTrip,
+  relayRoundTrip,
+  idle,
+];
 
 /** The C program that does what a contestant does; undefined for others. */
 export function inC({ name, rival }: MeasurementKey): string | undefined {

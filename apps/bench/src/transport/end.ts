@@ -5,22 +5,33 @@ import { MeshNode, monotonicClock } from "@netmesh/mesh";
 import { type TransportOptions, UdpTransport } from "@netmesh/transport-udp";
 import { DatagramBatch, SocketAddress, writeRoutingHeader } from "@netmesh/wire";
 import { percentile } from "../statistics.ts";
+import { UdxTransport } from "./udx-socket.ts";
 
 /** Datagrams of one `send`. */
 const BATCH = 512;
+/** What the sockets of netmesh ask the kernel for by default. */
+const BUFFER_BYTES = 4 << 20;
 const OPTIONS: Readonly<Record<string, TransportOptions>> = {
   portable: { mode: "portable" },
   batched: { mode: "batched", offload: false },
   offload: { mode: "batched" },
 };
 
-/** Where routed datagrams are bound for: a node that only the relay has heard of. */
+/** Where routed datagrams are bound for: nodes that only the relay has heard of. */
 const DESTINATION = 0x0123_4567_89ab_cdefn;
+const ORIGIN = 0x0123_4567_89ab_cdeen;
 
-const [role, mode = "", size = "", port = ""] = process.argv.slice(2);
+const [role, mode = "", size = "", port = "", backPort = ""] = process.argv.slice(2);
 const bytes = Number(size);
-const transport = await UdpTransport.bind("127.0.0.1:0", OPTIONS[mode]);
-const peer = SocketAddress.parse({ host: "127.0.0.1", port: Number(port) });
+const transport =
+  mode === "udx" ? new UdxTransport(BUFFER_BYTES) : await UdpTransport.bind("127.0.0.1:0", OPTIONS[mode]);
+const loopback = (at: string): SocketAddress => SocketAddress.parse({ host: "127.0.0.1", port: Number(at) });
+const peer = loopback(port);
+
+/** Writes the header by which a relay knows where the datagram is bound for. */
+function bind(datagram: Uint8Array, at: number, to: bigint): void {
+  writeRoutingHeader(datagram, at, 8, 0, 1, Number(to & 0xffff_ffffn), Number(to >> 32n));
+}
 
 const answer = (value: object): void => {
   process.stdout.write(`${JSON.stringify(value)}\n`);
@@ -61,7 +72,7 @@ function send(): (line: string) => void {
   const memory = new Uint8Array(BATCH * bytes);
   const batch = new DatagramBatch();
   for (let i = 0; i < BATCH; i++) {
-    writeRoutingHeader(memory, i * bytes, 8, 0, 1, 0x89ab_cdef, 0x0123_4567);
+    bind(memory, i * bytes, DESTINATION);
     batch.push(memory.subarray(i * bytes, (i + 1) * bytes), peer);
   }
   let room: (() => void) | undefined;
@@ -88,14 +99,16 @@ function echo(): (line: string) => void {
   return () => undefined;
 }
 
-function ping(): (line: string) => void {
+/** Returns what measures so many round trips of one datagram, one after the other, in microseconds. */
+function pinger(): (datagram: Uint8Array, to: SocketAddress, count: number) => Promise<number[]> {
   const batch = new DatagramBatch();
-  batch.push(new Uint8Array(bytes), peer);
   let answered: (() => void) | undefined;
   transport.listen({ receive: () => answered?.() });
-  const measure = async (count: number): Promise<void> => {
+  return (datagram, to, count) => {
+    batch.clear();
+    batch.push(datagram, to);
     const times: number[] = [];
-    await new Promise<void>((resolve) => {
+    return new Promise((resolve) => {
       let start = 0;
       const next = (): void => {
         start = performance.now();
@@ -104,16 +117,49 @@ function ping(): (line: string) => void {
       answered = () => {
         times.push((performance.now() - start) * 1e3);
         if (times.length < count) next();
-        else resolve();
+        else resolve(times);
       };
       next();
     });
-    answer({ microseconds: percentile(times, 50) });
   };
-  return (line) => void measure(Number(line.slice(4)));
 }
 
-/** A relay of the engine: everything for the one destination goes to the port. */
+function ping(): (line: string) => void {
+  const measure = pinger();
+  const datagram = new Uint8Array(bytes);
+  const run = async (count: number): Promise<void> =>
+    answer({ microseconds: percentile(await measure(datagram, peer, count), 50) });
+  return (line) => void run(Number(line.slice(4)));
+}
+
+/** As `ping`, to the port in the line after the count, which may be a relay's; answers all times. */
+function routedPing(): (line: string) => void {
+  const measure = pinger();
+  const datagram = new Uint8Array(bytes);
+  const run = async (count: number, to: string): Promise<void> => {
+    bind(datagram, 0, DESTINATION);
+    answer({ microseconds: await measure(datagram, loopback(to), count) });
+  };
+  answer({ port: transport.localAddress.port });
+  return (line) => {
+    const [, count, to = ""] = line.split(" ");
+    void run(Number(count), to);
+  };
+}
+
+/** As `echo`; what it sends back finds its way also through a relay. */
+function routedEcho(): (line: string) => void {
+  transport.listen({
+    receive(batch) {
+      for (let i = 0; i < batch.count; i++) bind(batch.bytes[i] as Uint8Array, 0, ORIGIN);
+      transport.send(batch);
+    },
+  });
+  answer({ port: transport.localAddress.port });
+  return () => undefined;
+}
+
+/** A relay of the engine: everything for the one destination goes to the port, and what comes back to the other port. */
 function relay(): (line: string) => void {
   const identity = Identity.generate();
   const node = new MeshNode({
@@ -130,6 +176,7 @@ function relay(): (line: string) => void {
     },
   });
   node.core.addRoute(DESTINATION, peer);
+  if (backPort !== "") node.core.addRoute(ORIGIN, loopback(backPort));
   answer({ port: transport.localAddress.port });
   let forwarded = 0;
   let cpu = process.cpuUsage();
@@ -157,6 +204,8 @@ const roles: Readonly<Record<string, () => (line: string) => void>> = {
   relay,
   echo,
   ping,
+  "routed-ping": routedPing,
+  "routed-echo": routedEcho,
   idle,
 };
 const handle = roles[role ?? ""]?.();

@@ -1,4 +1,10 @@
-import { type AeadProvider, aeadProvider, type RandomSource, type StaticKeyPair } from "@netmesh/crypto";
+import {
+  type AeadProvider,
+  aeadProvider,
+  Identity,
+  type RandomSource,
+  type StaticKeyPair,
+} from "@netmesh/crypto";
 import { copyBytes, MAX_PACKET_SIZE, PeerFeature, type SocketAddress } from "@netmesh/wire";
 import type { Clock } from "../clock.ts";
 import { MeshError } from "../errors.ts";
@@ -7,6 +13,14 @@ import { type RekeyLimits, resolveRekeyLimits } from "../rekey/rekey-limits.ts";
 
 /** Who may use this node as a relay. */
 export type RelayPolicy = "peers" | "anyone" | "off";
+
+/** A key that signs for a node. */
+export interface Signer {
+  /** The Ed25519 public key, 32 bytes. */
+  readonly entityId: Uint8Array;
+  /** The 64-byte signature of a message. */
+  sign(message: Uint8Array): Uint8Array;
+}
 
 /** Settings of a core. */
 export interface CoreOptions {
@@ -17,6 +31,16 @@ export interface CoreOptions {
   /** This node's Noise key pair. */
   readonly staticKeyPair: StaticKeyPair;
   readonly clock: Clock;
+  /** Unix time in milliseconds; default the monotonic clock, which dates announcements to the beginning of 1970. */
+  readonly systemTime?: Clock;
+  /** Signs what this node announces of itself; its node id has to be `nodeId`. Without it nothing can be signed. */
+  readonly identity?: Signer;
+  /** Whether announcements of capabilities have to be signed; default true. */
+  readonly requireSignedCapabilities?: boolean;
+  /** Pause between two broadcasts of this node's capabilities; the last state within it is sent at its end. Default 10 000. */
+  readonly minAnnounceIntervalMs?: number;
+  /** Nodes whose capabilities are remembered; default 65 536. */
+  readonly maxIndexedNodes?: number;
   readonly random: RandomSource;
   /** What seals and opens packets; default the best one that runs here. */
   readonly aead?: AeadProvider;
@@ -81,7 +105,8 @@ export interface CoreOptions {
 }
 
 /** {@link CoreOptions} with every default applied. */
-export type CoreConfig = Required<Omit<CoreOptions, "datagramBytes">> & {
+export type CoreConfig = Required<Omit<CoreOptions, "datagramBytes" | "identity">> & {
+  readonly identity: Signer | undefined;
   /** Size of the datagrams sent to an address; undefined where it has to be found out. */
   readonly fixedDatagramBytes: (address: SocketAddress) => number | undefined;
   readonly rekey: RekeyLimits;
@@ -94,7 +119,8 @@ export const OWN_FEATURES: number =
   PeerFeature.STREAM_FIN |
   PeerFeature.FORWARD_SECRET |
   PeerFeature.REKEY |
-  PeerFeature.PATH_MTU;
+  PeerFeature.PATH_MTU |
+  PeerFeature.IDENTITY;
 
 const SMALLEST_DATAGRAM_BYTES = 256;
 
@@ -118,6 +144,11 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
     ...rest,
     psk: copyBytes(options.psk),
     aead: options.aead ?? aeadProvider(),
+    systemTime: options.systemTime ?? options.clock,
+    identity: ownIdentity(options),
+    requireSignedCapabilities: options.requireSignedCapabilities ?? true,
+    minAnnounceIntervalMs: duration("minAnnounceIntervalMs", options.minAnnounceIntervalMs ?? 10_000, 0),
+    maxIndexedNodes: count("maxIndexedNodes", options.maxIndexedNodes ?? 65_536, 2 ** 20),
     heartbeatMs,
     sessionTimeoutMs,
     handshakeTimeoutMs: duration("handshakeTimeoutMs", options.handshakeTimeoutMs ?? 5_000, 1),
@@ -139,8 +170,16 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
     handshakesPerSecond: options.handshakesPerSecond ?? { perSource: 32, total: 256 },
     security,
     rekey: resolveRekeyLimits(options.rekey),
-    features: ownFeatures(options.features ?? OWN_FEATURES, security),
+    features: ownFeatures(options.features ?? OWN_FEATURES, security, options.identity !== undefined),
   };
+}
+
+/** A key of another node would make every announcement a forgery. */
+function ownIdentity({ identity, nodeId }: CoreOptions): Signer | undefined {
+  if (identity !== undefined && Identity.publicOnly(identity.entityId).nodeId !== nodeId) {
+    throw new MeshError("config", "the identity is that of another node");
+  }
+  return identity;
 }
 
 function fixedDatagramBytes(given: CoreOptions["datagramBytes"]): CoreConfig["fixedDatagramBytes"] {
@@ -160,13 +199,14 @@ function securityMode(security: SecurityMode): SecurityMode {
   return security;
 }
 
-function ownFeatures(chosen: number, security: SecurityMode): number {
-  const { FORWARD_SECRET, REKEY } = PeerFeature;
+function ownFeatures(chosen: number, security: SecurityMode, hasIdentity: boolean): number {
+  const { FORWARD_SECRET, REKEY, IDENTITY } = PeerFeature;
   if (security === "require" && (chosen & FORWARD_SECRET) === 0) {
     throw new MeshError("config", 'security "require" needs the feature FORWARD_SECRET', FORWARD_SECRET);
   }
-  const excluded = security === "interop" ? FORWARD_SECRET | REKEY : 0;
-  return agreedFeatures(chosen, OWN_FEATURES & ~excluded);
+  const weak = security === "interop" ? FORWARD_SECRET | REKEY | IDENTITY : 0;
+  const unsigned = hasIdentity ? 0 : IDENTITY;
+  return agreedFeatures(chosen, OWN_FEATURES & ~(weak | unsigned));
 }
 
 /** An unknown policy must not be taken for an open one. */

@@ -62,6 +62,13 @@ export class Counters {
   handshakeCrossed = 0;
   handshakesCompleted = 0;
 
+  /** Proofs of identity: good, wrong, and one too many to be verified at the time. */
+  identityProven = 0;
+  identityForged = 0;
+  identityLimited = 0;
+  /** Packets of a new session that has to prove first that it is the same peer's. */
+  identityUnproven = 0;
+
   noSession = 0;
   heartbeatLength = 0;
   heartbeatAuth = 0;
@@ -75,7 +82,27 @@ export class Counters {
   controlMalformed = 0;
   controlQuarantined = 0;
   controlUnknownStream = 0;
+  /** Messages of subprotocols that the engine knows and this node does not deal with. */
   handlerMissing = 0;
+  /** Messages of subprotocols to and from the application. */
+  messagesSent = 0;
+  messagesReceived = 0;
+
+  /** Announcements of capabilities: sent as this node's own, passed on, taken, expired without being renewed. */
+  announcementsSent = 0;
+  announcementsForwarded = 0;
+  announcementsTaken = 0;
+  announcementsExpired = 0;
+  /** Announcements dropped: over the budget, no announcement, of the wrong sender or too far travelled, known already, without
+   * signature, with a wrong one or of another entity, too old. */
+  announcementLimited = 0;
+  announcementMalformed = 0;
+  announcementRefused = 0;
+  announcementRepeated = 0;
+  announcementUnsigned = 0;
+  announcementForged = 0;
+  announcementStale = 0;
+
   reliableDuplicate = 0;
   reliableOutOfWindow = 0;
   streamLimit = 0;

@@ -13,12 +13,16 @@ export type CoreEvent =
   | { readonly type: "peer-connected"; readonly peer: Peer; readonly replaced: Session | undefined }
   /** A direct handshake that was waited for has arrived. */
   | { readonly type: "accepted"; readonly peer: Peer }
+  /** The peer has proven who it is: `peer.entityId`. */
+  | { readonly type: "peer-verified"; readonly peer: Peer }
   /** Nothing authenticated has arrived for the session time-out. The session is kept for a while. */
   | { readonly type: "peer-lost"; readonly peer: Peer }
   /** A lost peer is heard again, with the same keys. */
   | { readonly type: "peer-recovered"; readonly peer: Peer }
   /** The peer and its keys were removed. */
   | { readonly type: "peer-removed"; readonly peer: Peer }
+  /** What is known of a node's capabilities has changed. */
+  | { readonly type: "capabilities-changed"; readonly nodeId: bigint }
   /** Packets of the session go another way from now on. */
   | { readonly type: "path-changed"; readonly peer: Peer }
   /** The peer's first packet has created a stream that nobody has opened here. */
@@ -32,6 +36,13 @@ export type CoreEvent =
       readonly session: Session;
       readonly stream: Stream;
       readonly packet: InboundPacket;
+    }
+  /** A message of a subprotocol that the application handles; the bytes are its to keep. */
+  | {
+      readonly type: "message";
+      readonly session: Session;
+      readonly subprotocolId: number;
+      readonly data: Uint8Array;
     }
   /** A writer that was refused can go on. */
   | { readonly type: "stream-writable"; readonly session: Session; readonly stream: Stream }

@@ -1,28 +1,23 @@
 import type { AeadProvider } from "@netmesh/crypto";
 import {
-  classifyDatagram,
+  type AnnouncedCapabilities,
+  copyBytes,
   type DatagramBatch,
-  DatagramKind,
-  EventFrameReader,
-  HEADER_SIZE,
-  HeaderVerdict,
-  isValidLength,
-  NETMESH_CONTROL,
-  NetHeader,
-  PACKET_PART_KIND,
-  PacketFlags,
-  PathProbeKind,
+  EVENT_LENGTH_PREFIX,
   PeerFeature,
-  ROUTING_HEADER_SIZE,
-  RoutingHeader,
   type SocketAddress,
   Subprotocol,
-  TAG_SIZE,
-  validateHeader,
 } from "@netmesh/wire";
+import { type AnnounceOptions, Announcer } from "../capability/announcer.ts";
+import { CapabilityExchange } from "../capability/capability-exchange.ts";
+import type { CapabilityFilter, CapabilityRequirement } from "../capability/capability-filter.ts";
+import { CapabilityIndex } from "../capability/capability-index.ts";
+import type { CapabilityScope } from "../capability/capability-scope.ts";
+import { requireSubprotocolId, SubprotocolTable } from "../control/subprotocol-table.ts";
 import { MeshError } from "../errors.ts";
 import { Handshaker } from "../handshake/handshaker.ts";
 import type { HandshakeMode } from "../handshake/initiation.ts";
+import { IdentityProver } from "../identity/identity-prover.ts";
 import { PathProber } from "../path-mtu/path-prober.ts";
 import { Rekeyer } from "../rekey/rekeyer.ts";
 import { Relay } from "../relay.ts";
@@ -38,6 +33,7 @@ import { StreamSender } from "../stream/stream-sender.ts";
 import { type CoreOptions, resolveCoreOptions } from "./config.ts";
 import type { Counters } from "./counters.ts";
 import type { CoreEvent } from "./events.ts";
+import { PacketIntake } from "./packet-intake.ts";
 import { CoreState } from "./state.ts";
 
 /** Where a core's outputs go. */
@@ -48,8 +44,6 @@ export interface CoreSink {
   event(event: CoreEvent): void;
 }
 
-/** Room for the largest datagram of a session, its routing header included; a larger one is opened where it lies. */
-const INBOX_BYTES = 8_256;
 /** So many written bytes are worth a system call of their own: as many as the kernel joins into one datagram. */
 const FLUSH_BYTES = 65_536;
 /** So many bytes that the application has taken are worth a grant at once: the sender of a large window goes on meanwhile. */
@@ -64,18 +58,15 @@ const MAX_ROUNDS = 1_024;
  */
 export class MeshCore {
   readonly #state: CoreState;
+  readonly #writer: PacketWriter;
+  readonly #subprotocols = new SubprotocolTable();
   readonly #sessions: SessionRegistry;
   readonly #handshaker: Handshaker;
   readonly #sender: StreamSender;
   readonly #receiver: StreamReceiver;
-  readonly #rekeyer: Rekeyer;
-  readonly #prober: PathProber;
-  readonly #relay: Relay;
-  readonly #header = new NetHeader();
-  readonly #routing = new RoutingHeader();
-  readonly #frames = new EventFrameReader();
-  /** Where a packet is put to be opened, when the AEAD provider works in a memory of its own. */
-  readonly #inbox: Uint8Array<ArrayBuffer> | undefined;
+  readonly #intake: PacketIntake;
+  readonly #announcer: Announcer;
+  readonly #capabilities: CapabilityExchange;
   #isClosed = false;
 
   /** Throws {@link MeshError} `config` for settings out of range. */
@@ -85,21 +76,37 @@ export class MeshCore {
       this.#sessions.failStream(session, stream, error);
     const writer = new PacketWriter(state);
     this.#state = state;
+    this.#writer = writer;
     this.#sender = new StreamSender(state, writer, fail);
     this.#receiver = new StreamReceiver(state, writer, this.#sender, fail);
-    this.#rekeyer = new Rekeyer(state, writer);
-    this.#prober = new PathProber(state, writer);
+    const rekeyer = new Rekeyer(state, writer);
+    const prober = new PathProber(state, writer);
     this.#sessions = new SessionRegistry(
       state,
       writer,
       this.#sender,
       this.#receiver,
-      this.#rekeyer,
-      this.#prober,
+      rekeyer,
+      prober,
+      new IdentityProver(state, writer),
     );
     this.#handshaker = new Handshaker(state, this.#sessions);
-    this.#relay = new Relay(state);
-    this.#inbox = state.config.aead.memory?.allocate(INBOX_BYTES);
+    const index = new CapabilityIndex(state.config.maxIndexedNodes);
+    this.#announcer = new Announcer(state, writer, index);
+    this.#capabilities = new CapabilityExchange(state, writer, this.#announcer, index);
+    this.#sessions.observe(this.#capabilities);
+    this.#subprotocols.install(Subprotocol.CAPABILITY_ANNOUNCEMENT, (session, event) =>
+      this.#capabilities.receive(session, event),
+    );
+    this.#intake = new PacketIntake(state, {
+      handshaker: this.#handshaker,
+      sessions: this.#sessions,
+      receiver: this.#receiver,
+      rekeyer,
+      prober,
+      relay: new Relay(state),
+      subprotocols: this.#subprotocols,
+    });
   }
 
   /** What happened so far; live numbers. */
@@ -133,9 +140,7 @@ export class MeshCore {
   receive(batch: DatagramBatch): void {
     this.#state.tick();
     if (this.#isClosed) return;
-    for (let i = 0; i < batch.count; i++) {
-      this.#receiveOne(batch.bytes[i] as Uint8Array, batch.addresses[i] as SocketAddress);
-    }
+    this.#intake.receive(batch);
   }
 
   /** Does everything whose time has come. */
@@ -230,214 +235,6 @@ export class MeshCore {
     const complete = taken === batch.count;
     counters.routedRefused += outbox.taken(taken);
     return complete;
-  }
-
-  // Datagrams
-
-  #receiveOne(bytes: Uint8Array, from: SocketAddress): void {
-    const { counters, blocked } = this.#state;
-    counters.datagramsReceived++;
-    counters.bytesReceived += bytes.length;
-    if (blocked.size > 0 && blocked.has(from.key)) {
-      counters.blockedSource++;
-      return;
-    }
-    switch (classifyDatagram(bytes)) {
-      case DatagramKind.DIRECT:
-        this.#receivePacket(bytes, 0, from, undefined);
-        return;
-      case DatagramKind.ROUTED:
-        this.#receiveRouted(bytes, from);
-        return;
-      case DatagramKind.KEEP_ALIVE:
-        counters.keepAliveIgnored++;
-        return;
-      case DatagramKind.PINGWAVE:
-        counters.pingwaveIgnored++;
-        return;
-      default:
-        counters.unknownPrefix++;
-    }
-  }
-
-  #receiveRouted(bytes: Uint8Array, from: SocketAddress): void {
-    const routing = this.#routing.wrap(bytes, 0);
-    if (!this.#state.routes.isLocal(routing.destinationLo, routing.destinationHi)) {
-      this.#relay.forward(bytes, from);
-      return;
-    }
-    this.#receivePacket(bytes, ROUTING_HEADER_SIZE, from, routing);
-  }
-
-  #receivePacket(
-    bytes: Uint8Array,
-    offset: number,
-    from: SocketAddress,
-    routing: RoutingHeader | undefined,
-  ): void {
-    const { counters } = this.#state;
-    const length = bytes.length - offset;
-    switch (validateHeader(bytes, offset, length)) {
-      case HeaderVerdict.OK:
-        break;
-      case HeaderVerdict.SHORT:
-        counters.short++;
-        return;
-      case HeaderVerdict.BAD_MAGIC:
-        if (routing === undefined) counters.badMagic++;
-        else counters.routedNested++;
-        return;
-      case HeaderVerdict.BAD_VERSION:
-        counters.badVersion++;
-        return;
-      case HeaderVerdict.PAYLOAD_LENGTH:
-        counters.payloadLengthTooLarge++;
-        return;
-      default:
-        counters.eventCountTooLarge++;
-        return;
-    }
-    const header = this.#header.wrap(bytes, offset);
-    const { flags } = header;
-    if ((flags & PacketFlags.HANDSHAKE) !== 0) {
-      this.#handshaker.receive(bytes, offset, from, routing);
-      return;
-    }
-    const session = this.#state.sessions.get(header.sessionIdLo, header.sessionIdHi);
-    if (session === undefined) {
-      counters.noSession++;
-      return;
-    }
-    if ((flags & PacketFlags.HEARTBEAT) !== 0) {
-      this.#receiveHeartbeat(session, bytes, offset, length, from, routing);
-      return;
-    }
-    if (!isValidLength(bytes, offset, length)) {
-      counters.badLength++;
-      return;
-    }
-    const packet = this.#takeIn(bytes);
-    const payloadLength = this.#open(session, packet, offset, length, from, routing);
-    if (payloadLength >= 0) this.#dispatch(session, header, packet, offset, payloadLength);
-  }
-
-  /** The datagram where it can be opened in place: copied once, unless it lies there or any memory will do. */
-  #takeIn(bytes: Uint8Array): Uint8Array {
-    const inbox = this.#inbox;
-    if (inbox === undefined || bytes.buffer === inbox.buffer || bytes.length > inbox.length) return bytes;
-    inbox.set(bytes);
-    return inbox;
-  }
-
-  /** Opens the packet in place and admits its counter; the plain text's length, or -1 after counting the drop. */
-  #open(
-    session: Session,
-    bytes: Uint8Array,
-    offset: number,
-    length: number,
-    from: SocketAddress,
-    routing: RoutingHeader | undefined,
-  ): number {
-    const { counters } = this.#state;
-    const header = this.#header;
-    const isHeartbeat = length === HEADER_SIZE + TAG_SIZE && (header.flags & PacketFlags.HEARTBEAT) !== 0;
-    const { counterLo, counterHi } = header;
-    const epoch = session.rx.select(counterHi);
-    if (epoch === undefined) {
-      counters.epochUnknown++;
-      return -1;
-    }
-    const payloadLength = epoch.cipher.openPacket(bytes, offset, length);
-    if (payloadLength < 0) {
-      if (isHeartbeat) counters.heartbeatAuth++;
-      else counters.authFailed++;
-      return -1;
-    }
-    if (!epoch.replay.commit(counterLo, counterHi)) {
-      if (isHeartbeat) counters.heartbeatReplay++;
-      else counters.replay++;
-      return -1;
-    }
-    counters.opened++;
-    if (session.rekeying !== undefined) this.#rekeyer.onOpened(session, session.rekeying, epoch, length);
-    const isRouted = routing !== undefined && routing.hopCount > 0;
-    this.#sessions.onAuthenticated(session, from, isRouted, counterLo, counterHi);
-    return payloadLength;
-  }
-
-  #receiveHeartbeat(
-    session: Session,
-    bytes: Uint8Array,
-    offset: number,
-    length: number,
-    from: SocketAddress,
-    routing: RoutingHeader | undefined,
-  ): void {
-    const { counters } = this.#state;
-    // The reference sends none through relays; a netmesh peer announces that it does.
-    if (routing !== undefined && !session.has(PeerFeature.ROUTED_HEARTBEAT)) {
-      counters.routedHeartbeat++;
-      return;
-    }
-    if (length !== HEADER_SIZE + TAG_SIZE) {
-      counters.heartbeatLength++;
-      return;
-    }
-    this.#open(session, bytes, offset, length, from, routing);
-  }
-
-  #dispatch(
-    session: Session,
-    header: NetHeader,
-    bytes: Uint8Array,
-    offset: number,
-    payloadLength: number,
-  ): void {
-    const id = header.subprotocolId;
-    switch (id) {
-      case Subprotocol.STREAM_WINDOW:
-      case Subprotocol.STREAM_NACK:
-      case Subprotocol.STREAM_RESET: {
-        const frames = this.#frames.wrap(bytes, offset + HEADER_SIZE, payloadLength, header.eventCount);
-        while (frames.next()) this.#receiver.onControl(session, id, bytes.subarray(frames.start, frames.end));
-        if (frames.short) this.#state.counters.framesShort++;
-        return;
-      }
-      case Subprotocol.MIGRATION:
-      case Subprotocol.CHANNEL_MEMBERSHIP:
-      case Subprotocol.CAPABILITY_ANNOUNCEMENT:
-      case Subprotocol.REFLEX:
-      case Subprotocol.RENDEZVOUS:
-      case Subprotocol.LOG_REPLICATION:
-      case Subprotocol.FEDERATED_QUERY:
-      case Subprotocol.FOLD:
-      case Subprotocol.BLOB_TRANSFER:
-        this.#state.counters.handlerMissing++;
-        return;
-      case NETMESH_CONTROL: {
-        // Without them nothing was agreed on, and the id is like any other that nobody knows.
-        if (!session.has(PeerFeature.REKEY | PeerFeature.PATH_MTU)) break;
-        const frames = this.#frames.wrap(bytes, offset + HEADER_SIZE, payloadLength, header.eventCount);
-        while (frames.next()) {
-          this.#onNetmeshControl(session, bytes.subarray(frames.start, frames.end), payloadLength);
-        }
-        if (frames.short) this.#state.counters.framesShort++;
-        return;
-      }
-    }
-    this.#receiver.onPacket(session, header, bytes, offset, payloadLength);
-  }
-
-  /** Takes one control event of a netmesh peer: of a feature that is in effect, or it is malformed. */
-  #onNetmeshControl(session: Session, event: Uint8Array, payloadLength: number): void {
-    const { rekeying } = session;
-    const kind = event[0];
-    const takesParts = session.has(PeerFeature.PATH_MTU);
-    if (takesParts && kind === PACKET_PART_KIND) this.#receiver.onPart(session, event);
-    else if (takesParts && (kind === PathProbeKind.PROBE || kind === PathProbeKind.ANSWER)) {
-      this.#prober.onControl(session, event, payloadLength);
-    } else if (rekeying !== undefined) this.#rekeyer.onControl(session, rekeying, event);
-    else this.#state.counters.controlMalformed++;
   }
 
   // Calls of the application
@@ -543,6 +340,95 @@ export class MeshCore {
     return this.#sender.write(session, stream, events, this.#sender.largestEvent(session, stream));
   }
 
+  /**
+   * Handles a subprotocol: its messages come as `message` events instead of ordinary ones. Throws `invalid-argument` unless
+   * the id is a u16, `subprotocol-in-use` for one that is handled already or belongs to the engine.
+   */
+  registerSubprotocol(id: number): void {
+    this.#enter();
+    this.#subprotocols.register(id, (session, event) => {
+      this.#state.counters.messagesReceived++;
+      this.#state.emit({ type: "message", session, subprotocolId: id, data: copyBytes(event) });
+    });
+    this.#announceSubprotocols();
+  }
+
+  /** Takes {@link registerSubprotocol} back; false when the application does not handle the id. */
+  unregisterSubprotocol(id: number): boolean {
+    this.#state.tick();
+    const wasRegistered = this.#subprotocols.unregister(id);
+    if (wasRegistered && !this.#isClosed) this.#announceSubprotocols();
+    return wasRegistered;
+  }
+
+  #announceSubprotocols(): void {
+    const tags = this.#subprotocols.registered.map(
+      (id) => `subprotocol:0x${id.toString(16).padStart(4, "0")}`,
+    );
+    this.#announcer.addTags("subprotocols", tags);
+  }
+
+  /** The subprotocols that the application handles, ascending. */
+  get registeredSubprotocols(): readonly number[] {
+    return this.#subprotocols.registered;
+  }
+
+  /**
+   * Sends a message of any subprotocol, also an empty one: once, unrepaired, in a packet of its own. False when the transport is
+   * behind. Throws `invalid-argument`, `unknown-peer`, `message-too-large` beyond what one datagram of the path carries.
+   */
+  sendMessage(nodeId: bigint, id: number, message: Uint8Array): boolean {
+    this.#enter();
+    requireSubprotocolId(id);
+    const session = this.#sessionOf(nodeId);
+    const limit = this.#writer.payloadLimit(session) - EVENT_LENGTH_PREFIX;
+    if (message.length > limit) {
+      throw new MeshError(
+        "message-too-large",
+        `a message of ${message.length} bytes exceeds the limit of ${limit}`,
+        limit,
+      );
+    }
+    if (!this.#writer.sendMessage(session, id, message)) return false;
+    this.#state.counters.messagesSent++;
+    return true;
+  }
+
+  /**
+   * Announces capabilities from now on: to all peers, at most once in the least interval, and again before they expire. Throws
+   * `invalid-argument`, `message-too-large`, `config`, before anything changes.
+   */
+  announce(capabilities: AnnouncedCapabilities, options: AnnounceOptions = {}): void {
+    this.#enter();
+    this.#announcer.announce(capabilities, options);
+  }
+
+  /** Ids of the known nodes, this one included, that fit; ascending. Throws `invalid-argument` for unknown fields. */
+  findNodes(filter: CapabilityFilter, scope: CapabilityScope = "any"): bigint[] {
+    this.#state.tick();
+    return this.#capabilities.find(filter, scope);
+  }
+
+  /** The node with the highest score of those that fit. Throws as {@link findNodes}. */
+  findBestNode(requirement: CapabilityRequirement, scope: CapabilityScope = "any"): bigint | undefined {
+    this.#state.tick();
+    return this.#capabilities.findBest(requirement, scope);
+  }
+
+  /**
+   * Whether a node lets another one use what it offers under a tag: it offers it, and its allow lists are empty or name the
+   * caller, or a subnet or group that the caller announces.
+   */
+  mayExecute(target: bigint, tag: string, caller: bigint): boolean {
+    this.#state.tick();
+    return this.#capabilities.mayExecute(target, tag, caller);
+  }
+
+  /** What is known of other nodes' capabilities, and this node's own. */
+  get capabilities(): CapabilityIndex {
+    return this.#capabilities.index;
+  }
+
   /** Largest event that the stream can carry, in bytes: what fits one datagram of its path, and the stream's window. */
   maxEventBytes(session: Session, stream: Stream): number {
     return this.#sender.largestEvent(session, stream);
@@ -605,11 +491,8 @@ export class MeshCore {
     const error = new MeshError("shutdown", "the node was shut down");
     this.#handshaker.close(error);
     this.#sessions.close(error);
-    const { aead, psk } = this.#state.config;
-    psk.fill(0);
-    if (this.#inbox === undefined) return;
-    this.#inbox.fill(0);
-    aead.memory?.release(this.#inbox);
+    this.#state.config.psk.fill(0);
+    this.#intake.dispose();
   }
 
   #enter(): void {

@@ -20,7 +20,8 @@ export type SessionSecurity = "forward-secret" | "interop";
 /** Bits of `PeerFeature` that are in effect between two nodes: what both announce, and what has no effect alone left out. */
 export function agreedFeatures(announced: number, own: number): number {
   const both = announced & own;
-  return (both & PeerFeature.FORWARD_SECRET) === 0 ? both & ~PeerFeature.REKEY : both;
+  const needSecrets = PeerFeature.REKEY | PeerFeature.IDENTITY;
+  return (both & PeerFeature.FORWARD_SECRET) === 0 ? both & ~needSecrets : both;
 }
 
 /** Whether this node makes no session of these features. */

@@ -28,6 +28,7 @@ export class PacketWriter {
     streamIdLo: low32(CONTROL_STREAM_ID),
     streamIdHi: high32(CONTROL_STREAM_ID),
   };
+  readonly #message: PacketFields = packetFields();
 
   constructor(state: CoreState) {
     this.#state = state;
@@ -117,6 +118,21 @@ export class PacketWriter {
     fields.sequenceHi = Math.floor(session.controlSequence / 2 ** 32);
     if (!this.send(session, fields, events, 0, events.length)) return false;
     session.controlSequence++;
+    return true;
+  }
+
+  /**
+   * Sends one message of a subprotocol, once and unrepaired, in a packet of its own on the stream of its id. False when the
+   * outbox is full or the key used up.
+   */
+  sendMessage(session: Session, subprotocolId: number, message: Uint8Array): boolean {
+    const fields = this.#message;
+    fields.streamIdLo = subprotocolId;
+    fields.subprotocolId = subprotocolId;
+    fields.sequenceLo = session.messageSequence >>> 0;
+    fields.sequenceHi = Math.floor(session.messageSequence / 2 ** 32);
+    if (!this.send(session, fields, [message], 0, 1)) return false;
+    session.messageSequence++;
     return true;
   }
 

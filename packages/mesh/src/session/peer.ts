@@ -18,4 +18,9 @@ export class Peer {
     this.idLo = low32(nodeId);
     this.idHi = high32(nodeId);
   }
+
+  /** The peer's Ed25519 public key, 32 bytes, once it is known in the session in use; see {@link Session.entityId}. */
+  get entityId(): Uint8Array | undefined {
+    return this.session?.entityId;
+  }
 }

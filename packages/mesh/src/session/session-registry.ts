@@ -3,6 +3,8 @@ import { epochCounter, LocalCounter, SealingKey } from "@netmesh/pool";
 import { PeerFeature, type SocketAddress } from "@netmesh/wire";
 import type { CoreState } from "../core/state.ts";
 import { MeshError } from "../errors.ts";
+import type { IdentityProver } from "../identity/identity-prover.ts";
+import { IdentityState } from "../identity/identity-state.ts";
 import { PathMtu } from "../path-mtu/path-mtu.ts";
 import type { PathProber } from "../path-mtu/path-prober.ts";
 import { RekeyState } from "../rekey/rekey-state.ts";
@@ -12,6 +14,7 @@ import type { StreamReceiver } from "../stream/stream-receiver.ts";
 import type { StreamSender } from "../stream/stream-sender.ts";
 import type { PacketWriter } from "./packet-writer.ts";
 import { Peer } from "./peer.ts";
+import type { PeerObserver } from "./peer-observer.ts";
 import { MIGRATION_THRESHOLD, type Path, Session, type SessionRole } from "./session.ts";
 
 /** A silent peer is forgotten after this many session time-outs (spec/session.md §2). */
@@ -46,6 +49,8 @@ export class SessionRegistry {
   readonly #receiver: StreamReceiver;
   readonly #rekeyer: Rekeyer;
   readonly #prober: PathProber;
+  readonly #prover: IdentityProver;
+  readonly #observers: PeerObserver[] = [];
 
   constructor(
     state: CoreState,
@@ -54,6 +59,7 @@ export class SessionRegistry {
     receiver: StreamReceiver,
     rekeyer: Rekeyer,
     prober: PathProber,
+    prover: IdentityProver,
   ) {
     this.#state = state;
     this.#writer = writer;
@@ -61,6 +67,12 @@ export class SessionRegistry {
     this.#receiver = receiver;
     this.#rekeyer = rekeyer;
     this.#prober = prober;
+    this.#prover = prover;
+  }
+
+  /** Tells a part of the core about every peer from now on. */
+  observe(observer: PeerObserver): void {
+    this.#observers.push(observer);
   }
 
   /** Whether a peer of that id exists or may be added. */
@@ -129,7 +141,7 @@ export class SessionRegistry {
     const rekeying =
       chainSecret === undefined ? undefined : new RekeyState(chainSecret, state.config.rekey, state.nowMs);
     const counter = rekeying === undefined ? new LocalCounter() : epochCounter(rekeying.epoch);
-    const provider = state.config.aead;
+    const { aead: provider, identity: signer } = state.config;
     const session = new Session({
       id: keys.sessionId,
       role: init.role,
@@ -138,6 +150,10 @@ export class SessionRegistry {
       opener: new PacketCipher(keys.rxKey, keys.sessionId, provider),
       sealingKey: new SealingKey(keys.txKey, keys.sessionId, { counter, provider }),
       rekeying,
+      identity:
+        keys.chainSecret === undefined || signer === undefined || (init.features & PeerFeature.IDENTITY) === 0
+          ? undefined
+          : new IdentityState(keys.chainSecret, init.role, signer),
       hashSeed: state.hashSeed,
       path: init.path,
       pathMtu: new PathMtu(state.counters),
@@ -168,6 +184,8 @@ export class SessionRegistry {
     }
     const wasConnected = replaced?.isConfirmed === true;
     this.#state.emit({ type: "peer-connected", peer, replaced: wasConnected ? replaced : undefined });
+    this.#prover.begin(session);
+    for (const observer of this.#observers) observer.onConnected?.(session);
   }
 
   /** The peer has proven its keys: a recorded handshake that somebody repeats never gets here. */
@@ -188,19 +206,44 @@ export class SessionRegistry {
     session.lastReceiveMs = nowMs;
     session.isHeard = true;
     if (!session.isConfirmed) {
-      this.#confirm(session);
-      session.roundTripMs ??= nowMs - session.createdMs;
-      this.#use(session);
-      session.onConfirmed?.(session.peer);
+      if (this.#hasToProve(session)) return;
+      this.#showKeys(session);
     }
     if (session.isSilent) {
       session.isSilent = false;
       this.#state.emit({ type: "peer-recovered", peer: session.peer });
+      for (const observer of this.#observers) observer.onRecovered?.(session);
     }
     const { path } = session;
     if (path.address.key !== from.key || path.routed !== routed) {
       if (session.rx.isNewest(counterLo, counterHi)) this.#voteForPath(session, from, routed);
     } else if (session.migrationVotes > 0) session.migrationVotes = 0;
+  }
+
+  /** The peer of an answered handshake has shown its keys, and where it has to, who it is. */
+  #showKeys(session: Session): void {
+    this.#confirm(session);
+    session.roundTripMs ??= this.#state.nowMs - session.createdMs;
+    this.#use(session);
+    session.onConfirmed?.(session.peer);
+  }
+
+  /**
+   * Whether a new session may not take the place of the one in use: that one's peer has proven who it is and is heard, and
+   * this one has not. Any member of the mesh can claim a node id.
+   */
+  #hasToProve(session: Session): boolean {
+    const { session: inUse } = session.peer;
+    if (inUse === undefined || inUse === session || session.entityId !== undefined) return false;
+    const isHeard = this.#state.nowMs - inUse.lastReceiveMs <= this.#state.config.sessionTimeoutMs;
+    return inUse.identity?.proven !== undefined && isHeard;
+  }
+
+  /** Takes a proof of who the peer of a session is. */
+  onIdentityProof(session: Session, identity: IdentityState, event: Uint8Array): void {
+    if (!this.#prover.receive(session, identity, event)) return;
+    if (!session.isConfirmed) this.#showKeys(session);
+    this.#state.emit({ type: "peer-verified", peer: session.peer });
   }
 
   /** Moves the session to where its newest packets come from, after several of them (spec/session.md §14, S14). */
@@ -276,7 +319,7 @@ export class SessionRegistry {
       }
       next = Math.min(next, session.nextHeartbeatMs);
     }
-    next = Math.min(next, this.#prober.onDeadline(session));
+    next = Math.min(next, this.#prober.onDeadline(session), this.#prover.onDeadline(session));
     for (const stream of session.timedStreams) {
       const due = Math.min(
         this.#receiver.onDeadline(session, stream),
@@ -309,6 +352,7 @@ export class SessionRegistry {
       new MeshError("peer-lost", "nothing was heard of the peer for the session time-out"),
     );
     this.#state.emit({ type: "peer-lost", peer: session.peer });
+    for (const observer of this.#observers) observer.onLost?.(session);
   }
 
   #evictIdleStreams(session: Session): void {
@@ -344,6 +388,7 @@ export class SessionRegistry {
     this.#state.routes.removeRouteIfNextHopIs(peer.nodeId, session.path.address);
     if (peer.session !== undefined) return;
     this.#state.peers.deleteId(peer.nodeId);
+    for (const observer of this.#observers) observer.onRemoved?.(peer);
     if (session.isConfirmed) this.#state.emit({ type: "peer-removed", peer });
   }
 

@@ -3,6 +3,7 @@ import { PacketBuilder, type SealingKey } from "@netmesh/pool";
 import { high32, low32, PeerFeature, type SocketAddress, U64Map } from "@netmesh/wire";
 import type { Alarm } from "../core/state.ts";
 import type { SessionSecurity } from "../handshake/security.ts";
+import type { IdentityState } from "../identity/identity-state.ts";
 import { ANSWERS_PER_SECOND } from "../path-mtu/constants.ts";
 import type { PathMtu } from "../path-mtu/path-mtu.ts";
 import { OperationBudget } from "../rekey/operation-budget.ts";
@@ -39,6 +40,10 @@ export class Session implements Alarm {
   readonly rx: ReceiveEpochs;
   /** Present when both sides renew the keys. */
   readonly rekeying: RekeyState | undefined;
+  /** Present when both sides prove who they are. */
+  readonly identity: IdentityState | undefined;
+  /** The peer's public key that its signed announcement has shown, where it proves no other way. */
+  announcedEntity: Uint8Array | undefined;
   /** Seals outgoing packets. */
   readonly builder: PacketBuilder;
   /** The only holder of the transmit key and its counter. */
@@ -76,6 +81,8 @@ export class Session implements Alarm {
   bufferedBytes = 0;
   /** Sequence of packets on the control stream. */
   controlSequence = 0;
+  /** Sequence of packets with a message of a subprotocol, whichever it is. */
+  messageSequence = 0;
   /** Epoch of the next explicit open. */
   nextEpoch = 1;
   nextHeartbeatMs = 0;
@@ -97,6 +104,7 @@ export class Session implements Alarm {
     this.features = init.features;
     this.rx = new ReceiveEpochs(init.opener, init.rekeying !== undefined);
     this.rekeying = init.rekeying;
+    this.identity = init.identity;
     this.#sealingKey = init.sealingKey;
     this.builder = new PacketBuilder(init.sealingKey);
     this.streams = new U64Map(init.hashSeed);
@@ -121,6 +129,14 @@ export class Session implements Alarm {
   /** Whether the keys depend on Diffie-Hellman results, or only on the PSK and public bytes as with Net 0.27. */
   get security(): SessionSecurity {
     return this.has(PeerFeature.FORWARD_SECRET) ? "forward-secret" : "interop";
+  }
+
+  /**
+   * The peer's Ed25519 public key, 32 bytes, once it is known to be the peer's: by a proof in this session, or, of nodes that
+   * give none, by a signed announcement, which somebody else could have repeated.
+   */
+  get entityId(): Uint8Array | undefined {
+    return this.identity === undefined ? this.announcedEntity : this.identity.proven;
   }
 
   /** How many times the keys were renewed: the epoch of the one that this side seals with. */
@@ -160,6 +176,8 @@ export interface SessionInit {
   readonly sealingKey: SealingKey;
   /** Given when both sides renew the keys. */
   readonly rekeying: RekeyState | undefined;
+  /** Given when both sides prove who they are. */
+  readonly identity: IdentityState | undefined;
   /** Seeds the hash of ids that the peer chooses. */
   readonly hashSeed: number;
   readonly path: Path;

@@ -7,9 +7,11 @@ import { type LinkConditions, MemoryNetwork, type MemoryTransport } from "./memo
 import { SeededRandom } from "./seeded-random.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
+const EPOCH_MS = 1_790_000_000_000;
+
 /** Settings that a test may give to its nodes. */
 export type TestNodeOptions = Partial<
-  Omit<CoreOptions, "nodeId" | "staticKeyPair" | "clock" | "random" | "psk">
+  Omit<CoreOptions, "nodeId" | "clock" | "random" | "psk" | "identity">
 > & {
   readonly psk?: Uint8Array;
   readonly onEvent?: (event: CoreEvent, node: TestNode) => void;
@@ -35,10 +37,10 @@ export class TestNode {
 
   /** Use {@link TestNetwork.add}. */
   constructor(network: TestNetwork, options: TestNodeOptions) {
-    const { onEvent, psk, identity, address, fragments, ...rest } = options;
+    const { onEvent, psk, identity, address, fragments, staticKeyPair, ...rest } = options;
     this.#network = network;
     this.identity = identity ?? Identity.generate(network.random);
-    this.keys = staticKeyPairFromIdentity(this.identity);
+    this.keys = staticKeyPair ?? staticKeyPairFromIdentity(this.identity);
     this.transport = network.net.bind(address, fragments);
     this.node = new MeshNode({
       ...rest,
@@ -46,6 +48,8 @@ export class TestNode {
       staticKeyPair: this.keys,
       psk: psk ?? network.psk,
       clock: network.clock,
+      systemTime: network.systemTime,
+      identity: this.identity,
       random: network.random,
       scheduler: network.clock,
       transport: this.transport,
@@ -121,6 +125,8 @@ export interface TestNetworkOptions {
 /** Nodes on a network in memory, in virtual time, from one seed. */
 export class TestNetwork {
   readonly clock: VirtualClock = new VirtualClock();
+  /** Unix time of every node: a date of 2026 when the virtual clock is at 0. */
+  readonly systemTime: { now(): number } = { now: () => EPOCH_MS + this.clock.now() };
   readonly random: SeededRandom;
   readonly net: MemoryNetwork;
   readonly psk: Uint8Array;

@@ -84,6 +84,7 @@ export class BatchedSocket implements TransportSocket {
   listener: TransportListener | undefined;
   readonly localAddress: SocketAddress;
   readonly buffers: SocketBuffers;
+  readonly fragments: boolean;
   readonly #sys: Syscalls;
   readonly #loop: EventLoop;
   readonly #fd: number;
@@ -114,6 +115,8 @@ export class BatchedSocket implements TransportSocket {
   #pollTimer: unknown;
   /** The error for which joined datagrams were not taken. */
   #refusal = 0;
+  /** Bytes of the largest message taken since the last refusal of joined datagrams. */
+  #largestTaken = 0;
   /** Set once the descriptor is no longer this socket's. */
   #isClosed = false;
   #closing: Promise<void> | undefined;
@@ -137,6 +140,7 @@ export class BatchedSocket implements TransportSocket {
     this.#fd = open.fd;
     this.localAddress = open.localAddress;
     this.buffers = open.buffers;
+    this.fragments = open.fragments;
     this.#isJoining = open.isJoining;
     this.#segmentLimit = open.canSegment ? MAX_DATAGRAM_BYTES : 0;
     this.#ring = new ReceiveRing(sys, open.names, open.isJoining, options.memory);
@@ -170,7 +174,6 @@ export class BatchedSocket implements TransportSocket {
     let apartUntil = 0;
     let refusal = 0;
     let refusedBytes = 0;
-    let sentBefore = 0;
     let at = 0;
     while (at < count) {
       if (this.#isClosed) return at;
@@ -187,10 +190,11 @@ export class BatchedSocket implements TransportSocket {
         apartUntil = at + (vector.datagrams[done] as number);
         refusal = this.#refusal;
         refusedBytes = (batch.bytes[at] as Uint8Array).length;
-        sentBefore = this.#sent;
+        this.#largestTaken = 0;
         continue;
       }
-      if (isApart && end === apartUntil && this.#sent > sentBefore) {
+      // A shorter one at the end of the run proves nothing: the others may be too large for the device, joined or not.
+      if (isApart && end === apartUntil && this.#largestTaken === refusedBytes) {
         this.#distrust(refusal, refusedBytes);
       }
       at = end;
@@ -251,7 +255,9 @@ export class BatchedSocket implements TransportSocket {
       if (result > 0) {
         for (const taken = done + result; done < taken; done++) {
           this.#sent += vector.datagrams[done] as number;
-          this.#sentBytes += vector.lengths[done] as number;
+          const length = vector.lengths[done] as number;
+          this.#sentBytes += length;
+          if (length > this.#largestTaken) this.#largestTaken = length;
         }
         retries = 0;
         this.#sendPauseMs = FIRST_PAUSE_MS;

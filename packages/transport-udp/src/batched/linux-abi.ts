@@ -13,13 +13,21 @@ export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_MEMINFO = 55;
 export const IPPROTO_IP = 0;
+export const IP_MTU_DISCOVER = 10;
 export const IP_RECVERR = 11;
 export const IPPROTO_IPV6 = 41;
+export const IPV6_MTU_DISCOVER = 23;
 export const IPV6_RECVERR = 25;
 export const IPV6_V6ONLY = 26;
 export const SOL_UDP = 17;
 export const UDP_SEGMENT = 103;
 export const UDP_GRO = 104;
+
+/**
+ * "Don't fragment", whatever ICMP has said of the path: only what exceeds the device's own MTU is refused. The same number
+ * for IPv4 and IPv6 (`IP_PMTUDISC_PROBE`, `IPV6_PMTUDISC_PROBE`).
+ */
+export const PMTUDISC_PROBE = 3;
 
 /** Position of the drops of the receive queue in what SO_MEMINFO reads, in u32 (`SK_MEMINFO_DROPS`). */
 export const MEMINFO_DROPS = 8;

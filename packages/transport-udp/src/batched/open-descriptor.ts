@@ -1,15 +1,18 @@
 import type { SocketAddress } from "@netmesh/wire";
-import type { SocketOptions } from "../bound-socket.ts";
 import { DEFAULT_BUFFER_BYTES, requestBuffer, type SocketBuffers } from "../socket-buffers.ts";
 import { TransportError, toTransportError } from "../transport-error.ts";
+import type { TransportOptions } from "../transport-socket.ts";
 import {
   AF_INET,
   AF_INET6,
+  IP_MTU_DISCOVER,
   IP_RECVERR,
   IPPROTO_IP,
   IPPROTO_IPV6,
+  IPV6_MTU_DISCOVER,
   IPV6_RECVERR,
   IPV6_V6ONLY,
+  PMTUDISC_PROBE,
   SO_RCVBUF,
   SO_REUSEADDR,
   SO_SNDBUF,
@@ -33,17 +36,19 @@ export interface OpenDescriptor {
   readonly canSegment: boolean;
   /** Whether the kernel joins received datagrams (UDP_GRO). */
   readonly isJoining: boolean;
+  /** Whether the kernel may cut datagrams into IP fragments. */
+  readonly fragments: boolean;
 }
 
 /**
- * Opens and binds a datagram socket, in the order of transport §2.1; "don't fragment" is never touched.
+ * Opens and binds a datagram socket, in the order of transport §2.1.
  *
  * @throws TransportError `address-in-use`, `address-not-available`, `socket`; nothing is left open then
  */
 export function openDescriptor(
   sys: Syscalls,
   address: SocketAddress,
-  options: SocketOptions,
+  options: TransportOptions,
   offload: boolean,
 ): OpenDescriptor {
   const { family } = address;
@@ -69,6 +74,7 @@ export function openDescriptor(
       sys.setOption(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
     }
     sys.setOption(fd, IPPROTO_IP, IP_RECVERR, 1);
+    const fragments = options.fragments === true || !forbidFragments(sys, fd, family);
     const canSegment = offload && sys.setOption(fd, SOL_UDP, UDP_SEGMENT, 0) >= 0;
     const isJoining = offload && sys.setOption(fd, SOL_UDP, UDP_GRO, 1) >= 0;
     const name = names.encode(address);
@@ -84,9 +90,18 @@ export function openDescriptor(
     const buffers = { receiveBufferBytes: read(SO_RCVBUF), sendBufferBytes: read(SO_SNDBUF) };
     const localAddress = names.decode(bound, 0);
     if (localAddress === undefined) throw new TransportError("socket", `bound to no address at ${address}`);
-    return { fd, names, localAddress, buffers, canSegment, isJoining };
+    return { fd, names, localAddress, buffers, canSegment, isJoining, fragments };
   } catch (error) {
     sys.close(fd);
     throw error;
   }
+}
+
+/**
+ * Sets "don't fragment"; false where the system refuses. IPv4 has its own option, also on an IPv6 socket, where it
+ * speaks for the IPv4 peers.
+ */
+function forbidFragments(sys: Syscalls, fd: number, family: 4 | 6): boolean {
+  if (sys.setOption(fd, IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_PROBE) < 0) return false;
+  return family === 4 || sys.setOption(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_PROBE) >= 0;
 }

@@ -28,17 +28,24 @@ const CONTROL_ROOM: number = CMSGHDR_SIZE + 8;
 /** Room for copies of datagrams that lie in small buffers. */
 const STAGING_BYTES: number = 1 << 20;
 /** A buffer of so many bytes is one that packets are kept in, and worth remembering where it is. */
-const ARENA_BYTES = 65_536;
+const ARENA_BYTES = 16_384;
+/** Positions in a batch of which is remembered where their datagram lies; a power of two. */
+const PLACES = 1_024;
+/** Datagrams in a row from one arena after which their places are worth remembering. */
+const STEADY_DATAGRAMS = 64;
 
 /** Why a datagram can never be sent: too long for UDP, or for an address of which the socket's family knows nothing. */
 export type Obstacle = "oversize" | "address";
 
 /**
  * The vector that tells the kernel what to send: everything is made once and encoded in place. Datagrams of one size
- * in a row for one peer become one message, which the kernel cuts again (UDP_SEGMENT); the last may be shorter.
+ * in a row for one peer become one message, which the kernel cuts again (UDP_SEGMENT); the last of three or more may be
+ * shorter. A single one with a shorter one behind it stays alone: it may be a probe of what the path carries, and a router
+ * between virtual devices drops a message whole when its datagrams are too large.
  *
  * Datagrams stay where they are when they lie in large buffers, which are remembered by their address; those in small
- * ones are copied, which is cheaper than to ask for the address.
+ * ones are copied, which is cheaper than to ask for the address. To ask a view for its buffer and its offset costs more
+ * than all the rest: what is at the same position of batch after batch, as views of a receiving ring are, is asked once.
  */
 export class SendVector {
   /** Messages encoded. */
@@ -65,6 +72,8 @@ export class SendVector {
   /** Where the piece of memory of the last vector ends, and in which buffer: undefined is the staging buffer. */
   #pieceEnd = 0;
   #pieceBuffer: ArrayBufferLike | undefined;
+  /** Where the length of the last vector is in the words. */
+  #pieceLengthAt = 0;
   #lastAddress: SocketAddress | undefined;
   #lastName: Uint32Array | undefined;
   #staging: Uint8Array<ArrayBuffer> | undefined;
@@ -74,6 +83,11 @@ export class SendVector {
   readonly #arenas: WeakMap<ArrayBufferLike, number> = new WeakMap();
   #lastArena: ArrayBufferLike | undefined;
   #lastArenaAddress = 0;
+  /** Datagrams looked up in the last arena since it became that. */
+  #arenaDatagrams = 0;
+  /** Views of the last arena by their position in the batch, and their offsets in it. No other buffer is kept alive. */
+  readonly #places: (Uint8Array | undefined)[] = new Array(PLACES).fill(undefined);
+  readonly #offsets: Float64Array = new Float64Array(PLACES);
 
   constructor(sys: Syscalls, names: SocketNames) {
     const namesAt = MESSAGES * MMSGHDR_SIZE;
@@ -134,18 +148,31 @@ export class SendVector {
       this.#lastName = name;
       const vector = this.#vectorCount;
       // Room for one datagram there always is: this ends a vector that has messages.
-      if (!this.#append(datagram, vector)) break;
+      if (!this.#append(datagram, at, vector)) break;
       let next = at + 1;
       let total = length;
       if (length > 0 && length <= maxSegmentBytes) {
         const limit = Math.min(end, at + MAX_SEGMENTS);
+        const words = this.#words;
+        const places = this.#places;
+        const offsets = this.#offsets;
         while (next < limit) {
           const segment = bytes[next] as Uint8Array;
           const to = addresses[next] as SocketAddress;
           const size = segment.length;
           if (size > length || size === 0 || total + size > MAX_DATAGRAM_BYTES) break;
+          if (size < length && next === at + 1) break;
           if (to !== address && !to.equals(address)) break;
-          if (!this.#append(segment, vector)) break;
+          const place = next & (PLACES - 1);
+          if (
+            places[place] === segment &&
+            offsets[place] === this.#pieceEnd &&
+            this.#pieceBuffer === this.#lastArena
+          ) {
+            // Known, and end to end with the one before.
+            words[this.#pieceLengthAt] = (words[this.#pieceLengthAt] as number) + size;
+            this.#pieceEnd += size;
+          } else if (!this.#append(segment, next, vector)) break;
           total += size;
           next += 1;
           if (size < length) break;
@@ -161,27 +188,47 @@ export class SendVector {
     return at;
   }
 
-  /** Adds a datagram to the message that begins at vector number `first`; false when there is no room for a copy. */
-  #append(datagram: Uint8Array, first: number): boolean {
-    const { length, buffer, byteOffset } = datagram;
-    const isInArena = buffer === this.#lastArena || this.#findArena(buffer);
-    const offset = isInArena ? byteOffset : this.#stage(datagram);
+  /**
+   * Adds the datagram at position `at` to the message that begins at vector number `first`; false when there is no room
+   * for a copy.
+   */
+  #append(datagram: Uint8Array, at: number, first: number): boolean {
+    const { length } = datagram;
+    const place = at & (PLACES - 1);
+    const isPlaced = this.#places[place] === datagram;
+    const isInArena = isPlaced || this.#findArena(datagram.buffer);
+    let offset: number;
+    if (isPlaced) offset = this.#offsets[place] as number;
+    else if (isInArena) offset = this.#placeOf(datagram, place);
+    else offset = this.#stage(datagram);
     if (offset < 0) return false;
     const words = this.#words;
     // What lies end to end is one piece.
-    const home = isInArena ? buffer : undefined;
+    const home = isInArena ? this.#lastArena : undefined;
     if (offset === this.#pieceEnd && home === this.#pieceBuffer && this.#vectorCount > first) {
-      const last = this.#vectorsAt + ((this.#vectorCount - 1) * IOVEC_SIZE) / 4;
-      words[last + 2] = (words[last + 2] as number) + length;
+      words[this.#pieceLengthAt] = (words[this.#pieceLengthAt] as number) + length;
     } else {
       const vector = this.#vectorsAt + (this.#vectorCount * IOVEC_SIZE) / 4;
       this.#point(vector, offset + (isInArena ? this.#lastArenaAddress : this.#stagingAddress));
+      this.#pieceLengthAt = vector + 2;
       words[vector + 2] = length;
       this.#vectorCount += 1;
       this.#pieceBuffer = home;
     }
     this.#pieceEnd = offset + length;
     return true;
+  }
+
+  /** Where a view of the last arena begins, for now and the next time. */
+  #placeOf(datagram: Uint8Array, place: number): number {
+    const { byteOffset } = datagram;
+    if (this.#arenaDatagrams < STEADY_DATAGRAMS) {
+      this.#arenaDatagrams += 1;
+      return byteOffset;
+    }
+    this.#places[place] = datagram;
+    this.#offsets[place] = byteOffset;
+    return byteOffset;
   }
 
   /** Addresses the message whose vectors begin at number `first`; `segmentBytes` is 0 when it is a single datagram. */
@@ -198,6 +245,7 @@ export class SendVector {
 
   /** Whether it is a large buffer whose address is known now; not a small one, nor memory that other threads share. */
   #findArena(buffer: ArrayBufferLike): boolean {
+    if (buffer === this.#lastArena) return true;
     if (buffer.byteLength < ARENA_BYTES) return false;
     let address = this.#arenas.get(buffer);
     if (address === undefined) {
@@ -205,6 +253,8 @@ export class SendVector {
       address = this.#sys.addressOf(new Uint8Array(buffer));
       this.#arenas.set(buffer, address);
     }
+    if (this.#arenaDatagrams === STEADY_DATAGRAMS) this.#places.fill(undefined);
+    this.#arenaDatagrams = 0;
     this.#lastArena = buffer;
     this.#lastArenaAddress = address;
     return true;

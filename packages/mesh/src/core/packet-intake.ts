@@ -1,0 +1,307 @@
+import {
+  classifyDatagram,
+  type DatagramBatch,
+  DatagramKind,
+  EventFrameReader,
+  HEADER_SIZE,
+  HeaderVerdict,
+  IDENTITY_PROOF_KIND,
+  isValidLength,
+  NETMESH_CONTROL,
+  NetHeader,
+  PACKET_PART_KIND,
+  PacketFlags,
+  PathProbeKind,
+  PeerFeature,
+  ROUTING_HEADER_SIZE,
+  RoutingHeader,
+  type SocketAddress,
+  Subprotocol,
+  TAG_SIZE,
+  validateHeader,
+} from "@netmesh/wire";
+import type { SubprotocolTable } from "../control/subprotocol-table.ts";
+import type { Handshaker } from "../handshake/handshaker.ts";
+import type { PathProber } from "../path-mtu/path-prober.ts";
+import type { Rekeyer } from "../rekey/rekeyer.ts";
+import type { Relay } from "../relay.ts";
+import type { Session } from "../session/session.ts";
+import type { SessionRegistry } from "../session/session-registry.ts";
+import type { StreamReceiver } from "../stream/stream-receiver.ts";
+import type { CoreState } from "./state.ts";
+
+/** Room for the largest datagram of a session, its routing header included; a larger one is opened where it lies. */
+const INBOX_BYTES = 8_256;
+
+/** Who takes what has arrived. */
+export interface IntakeTargets {
+  readonly handshaker: Handshaker;
+  readonly sessions: SessionRegistry;
+  readonly receiver: StreamReceiver;
+  readonly rekeyer: Rekeyer;
+  readonly prober: PathProber;
+  readonly relay: Relay;
+  readonly subprotocols: SubprotocolTable;
+}
+
+/** The way of a datagram into the node: classified, opened, authenticated, dispatched (spec/mesh.md §§5–6). */
+export class PacketIntake {
+  readonly #state: CoreState;
+  readonly #handshaker: Handshaker;
+  readonly #sessions: SessionRegistry;
+  readonly #receiver: StreamReceiver;
+  readonly #rekeyer: Rekeyer;
+  readonly #prober: PathProber;
+  readonly #relay: Relay;
+  readonly #subprotocols: SubprotocolTable;
+  readonly #header = new NetHeader();
+  readonly #routing = new RoutingHeader();
+  readonly #frames = new EventFrameReader();
+  /** Where a packet is put to be opened, when the AEAD provider works in a memory of its own. */
+  readonly #inbox: Uint8Array<ArrayBuffer> | undefined;
+
+  constructor(state: CoreState, targets: IntakeTargets) {
+    this.#state = state;
+    this.#handshaker = targets.handshaker;
+    this.#sessions = targets.sessions;
+    this.#receiver = targets.receiver;
+    this.#rekeyer = targets.rekeyer;
+    this.#prober = targets.prober;
+    this.#relay = targets.relay;
+    this.#subprotocols = targets.subprotocols;
+    this.#inbox = state.config.aead.memory?.allocate(INBOX_BYTES);
+  }
+
+  /** Takes datagrams that have arrived. Their bytes are overwritten, and must stay valid until the drain is over. */
+  receive(batch: DatagramBatch): void {
+    for (let i = 0; i < batch.count; i++) {
+      this.#receiveOne(batch.bytes[i] as Uint8Array, batch.addresses[i] as SocketAddress);
+    }
+  }
+
+  /** Wipes what was opened last and gives the memory back. */
+  dispose(): void {
+    if (this.#inbox === undefined) return;
+    this.#inbox.fill(0);
+    this.#state.config.aead.memory?.release(this.#inbox);
+  }
+
+  #receiveOne(bytes: Uint8Array, from: SocketAddress): void {
+    const { counters, blocked } = this.#state;
+    counters.datagramsReceived++;
+    counters.bytesReceived += bytes.length;
+    if (blocked.size > 0 && blocked.has(from.key)) {
+      counters.blockedSource++;
+      return;
+    }
+    switch (classifyDatagram(bytes)) {
+      case DatagramKind.DIRECT:
+        this.#receivePacket(bytes, 0, from, undefined);
+        return;
+      case DatagramKind.ROUTED:
+        this.#receiveRouted(bytes, from);
+        return;
+      case DatagramKind.KEEP_ALIVE:
+        counters.keepAliveIgnored++;
+        return;
+      case DatagramKind.PINGWAVE:
+        counters.pingwaveIgnored++;
+        return;
+      default:
+        counters.unknownPrefix++;
+    }
+  }
+
+  #receiveRouted(bytes: Uint8Array, from: SocketAddress): void {
+    const routing = this.#routing.wrap(bytes, 0);
+    if (!this.#state.routes.isLocal(routing.destinationLo, routing.destinationHi)) {
+      this.#relay.forward(bytes, from);
+      return;
+    }
+    this.#receivePacket(bytes, ROUTING_HEADER_SIZE, from, routing);
+  }
+
+  #receivePacket(
+    bytes: Uint8Array,
+    offset: number,
+    from: SocketAddress,
+    routing: RoutingHeader | undefined,
+  ): void {
+    const { counters } = this.#state;
+    const length = bytes.length - offset;
+    switch (validateHeader(bytes, offset, length)) {
+      case HeaderVerdict.OK:
+        break;
+      case HeaderVerdict.SHORT:
+        counters.short++;
+        return;
+      case HeaderVerdict.BAD_MAGIC:
+        if (routing === undefined) counters.badMagic++;
+        else counters.routedNested++;
+        return;
+      case HeaderVerdict.BAD_VERSION:
+        counters.badVersion++;
+        return;
+      case HeaderVerdict.PAYLOAD_LENGTH:
+        counters.payloadLengthTooLarge++;
+        return;
+      default:
+        counters.eventCountTooLarge++;
+        return;
+    }
+    const header = this.#header.wrap(bytes, offset);
+    const { flags } = header;
+    if ((flags & PacketFlags.HANDSHAKE) !== 0) {
+      this.#handshaker.receive(bytes, offset, from, routing);
+      return;
+    }
+    const session = this.#state.sessions.get(header.sessionIdLo, header.sessionIdHi);
+    if (session === undefined) {
+      counters.noSession++;
+      return;
+    }
+    if ((flags & PacketFlags.HEARTBEAT) !== 0) {
+      this.#receiveHeartbeat(session, bytes, offset, length, from, routing);
+      return;
+    }
+    if (!isValidLength(bytes, offset, length)) {
+      counters.badLength++;
+      return;
+    }
+    const packet = this.#takeIn(bytes);
+    const payloadLength = this.#open(session, packet, offset, length, from, routing);
+    if (payloadLength >= 0) this.#dispatch(session, header, packet, offset, payloadLength);
+  }
+
+  /** The datagram where it can be opened in place: copied once, unless it lies there or any memory will do. */
+  #takeIn(bytes: Uint8Array): Uint8Array {
+    const inbox = this.#inbox;
+    if (inbox === undefined || bytes.buffer === inbox.buffer || bytes.length > inbox.length) return bytes;
+    inbox.set(bytes);
+    return inbox;
+  }
+
+  /** Opens the packet in place and admits its counter; the plain text's length, or -1 after counting the drop. */
+  #open(
+    session: Session,
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+    from: SocketAddress,
+    routing: RoutingHeader | undefined,
+  ): number {
+    const { counters } = this.#state;
+    const header = this.#header;
+    const isHeartbeat = length === HEADER_SIZE + TAG_SIZE && (header.flags & PacketFlags.HEARTBEAT) !== 0;
+    const { counterLo, counterHi } = header;
+    const epoch = session.rx.select(counterHi);
+    if (epoch === undefined) {
+      counters.epochUnknown++;
+      return -1;
+    }
+    const payloadLength = epoch.cipher.openPacket(bytes, offset, length);
+    if (payloadLength < 0) {
+      if (isHeartbeat) counters.heartbeatAuth++;
+      else counters.authFailed++;
+      return -1;
+    }
+    if (!epoch.replay.commit(counterLo, counterHi)) {
+      if (isHeartbeat) counters.heartbeatReplay++;
+      else counters.replay++;
+      return -1;
+    }
+    counters.opened++;
+    if (session.rekeying !== undefined) this.#rekeyer.onOpened(session, session.rekeying, epoch, length);
+    const isRouted = routing !== undefined && routing.hopCount > 0;
+    this.#sessions.onAuthenticated(session, from, isRouted, counterLo, counterHi);
+    return payloadLength;
+  }
+
+  #receiveHeartbeat(
+    session: Session,
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+    from: SocketAddress,
+    routing: RoutingHeader | undefined,
+  ): void {
+    const { counters } = this.#state;
+    // The reference sends none through relays; a netmesh peer announces that it does.
+    if (routing !== undefined && !session.has(PeerFeature.ROUTED_HEARTBEAT)) {
+      counters.routedHeartbeat++;
+      return;
+    }
+    if (length !== HEADER_SIZE + TAG_SIZE) {
+      counters.heartbeatLength++;
+      return;
+    }
+    this.#open(session, bytes, offset, length, from, routing);
+  }
+
+  #dispatch(
+    session: Session,
+    header: NetHeader,
+    bytes: Uint8Array,
+    offset: number,
+    payloadLength: number,
+  ): void {
+    const id = header.subprotocolId;
+    // Opened, but not in use: the peer has to prove first who it is.
+    if (!session.isConfirmed && id !== NETMESH_CONTROL) {
+      this.#state.counters.identityUnproven++;
+      return;
+    }
+    switch (id) {
+      case Subprotocol.EVENTS:
+        break;
+      case Subprotocol.STREAM_WINDOW:
+      case Subprotocol.STREAM_NACK:
+      case Subprotocol.STREAM_RESET: {
+        const frames = this.#frames.wrap(bytes, offset + HEADER_SIZE, payloadLength, header.eventCount);
+        while (frames.next()) this.#receiver.onControl(session, id, bytes.subarray(frames.start, frames.end));
+        if (frames.short) this.#state.counters.framesShort++;
+        return;
+      }
+      case NETMESH_CONTROL: {
+        // Without them nothing was agreed on, and the id is like any other that nobody knows.
+        if (!session.has(PeerFeature.REKEY | PeerFeature.PATH_MTU | PeerFeature.IDENTITY)) break;
+        const frames = this.#frames.wrap(bytes, offset + HEADER_SIZE, payloadLength, header.eventCount);
+        while (frames.next()) {
+          this.#onNetmeshControl(session, bytes.subarray(frames.start, frames.end), payloadLength);
+        }
+        if (frames.short) this.#state.counters.framesShort++;
+        return;
+      }
+      default: {
+        const handler = this.#subprotocols.get(id);
+        if (handler === undefined) {
+          if (!this.#subprotocols.isOwn(id)) break;
+          this.#state.counters.handlerMissing++;
+          return;
+        }
+        const frames = this.#frames.wrap(bytes, offset + HEADER_SIZE, payloadLength, header.eventCount);
+        while (frames.next()) handler(session, bytes.subarray(frames.start, frames.end));
+        if (frames.short) this.#state.counters.framesShort++;
+        return;
+      }
+    }
+    this.#receiver.onPacket(session, header, bytes, offset, payloadLength);
+  }
+
+  /** Takes one control event of a netmesh peer: of a feature that is in effect, or it is malformed. */
+  #onNetmeshControl(session: Session, event: Uint8Array, payloadLength: number): void {
+    const { rekeying } = session;
+    const kind = event[0];
+    const { identity } = session;
+    const takesParts = session.has(PeerFeature.PATH_MTU);
+    if (identity !== undefined && kind === IDENTITY_PROOF_KIND) {
+      this.#sessions.onIdentityProof(session, identity, event);
+      return;
+    }
+    if (takesParts && kind === PACKET_PART_KIND) this.#receiver.onPart(session, event);
+    else if (takesParts && (kind === PathProbeKind.PROBE || kind === PathProbeKind.ANSWER)) {
+      this.#prober.onControl(session, event, payloadLength);
+    } else if (rekeying !== undefined) this.#rekeyer.onControl(session, rekeying, event);
+    else this.#state.counters.controlMalformed++;
+  }
+}
