@@ -2,7 +2,6 @@ import { PACKET_OFFSET, type PacketFields, type PacketSlot, PoolError, packetFie
 import {
   CONTROL_STREAM_ID,
   DATA_TTL,
-  encodeEventFrames,
   encodePacketPart,
   high32,
   low32,
@@ -15,7 +14,10 @@ import {
 } from "@netmesh/wire";
 import type { CoreState } from "../core/state.ts";
 import { BASE_DATAGRAM_BYTES } from "../path-mtu/constants.ts";
+import type { FramedPacket } from "../stream/framed-packet.ts";
 import type { Session } from "./session.ts";
+
+const NO_FRAMES = new Uint8Array(0);
 
 /** Builds sealed packets of sessions straight into outgoing slots, with the routing header where the path needs one. */
 export class PacketWriter {
@@ -66,23 +68,42 @@ export class PacketWriter {
     return true;
   }
 
+  /** As {@link send}, of a packet whose events are framed already; its bytes stay as they are. */
+  sendFramed(session: Session, fields: PacketFields, packet: FramedPacket): boolean {
+    const slot = this.#slot();
+    if (slot === undefined) return false;
+    const { piece, start, length, eventCount } = packet;
+    try {
+      const frames = piece?.bytes ?? NO_FRAMES;
+      slot.length = session.builder.buildFramedInto(
+        slot.bytes,
+        PACKET_OFFSET,
+        fields,
+        frames,
+        start,
+        length,
+        eventCount,
+      );
+    } catch (error) {
+      this.#giveUp(session, slot, error);
+      return false;
+    }
+    this.#push(session, slot);
+    return true;
+  }
+
   /**
-   * Sends events `from` to `to` (exclusive) as one packet in parts, each in a control packet of its own. False when the
-   * outbox was full from the beginning, or the key is used up; a part that found no room later is lost.
+   * Sends a packet in parts, each in a control packet of its own. False when the outbox was full from the beginning, or the
+   * key is used up; a part that found no room later is lost.
    */
-  sendInParts(
-    session: Session,
-    fields: PacketFields,
-    events: readonly Uint8Array[],
-    from: number,
-    to: number,
-  ): boolean {
-    const plainText = encodeEventFrames(events.slice(from, to));
+  sendInParts(session: Session, fields: PacketFields, framed: FramedPacket): boolean {
+    const { piece, start, length, eventCount } = framed;
+    const frames = (piece?.bytes ?? NO_FRAMES).subarray(start, start + length);
     const { streamIdLo, streamIdHi, sequenceLo, sequenceHi, flags } = fields;
-    const packet = { streamIdLo, streamIdHi, sequenceLo, sequenceHi, flags, eventCount: to - from };
-    const count = packetPartCount(plainText.length);
+    const packet = { streamIdLo, streamIdHi, sequenceLo, sequenceHi, flags, eventCount };
+    const count = packetPartCount(length);
     for (let i = 0; i < count; i++) {
-      const part = encodePacketPart(packet, plainText, i);
+      const part = encodePacketPart(packet, frames, i);
       if (!this.sendControl(session, NETMESH_CONTROL, [part]) && i === 0) return false;
     }
     this.#state.counters.packetsParted++;
