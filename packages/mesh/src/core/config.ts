@@ -120,7 +120,8 @@ export const OWN_FEATURES: number =
   PeerFeature.FORWARD_SECRET |
   PeerFeature.REKEY |
   PeerFeature.PATH_MTU |
-  PeerFeature.IDENTITY;
+  PeerFeature.IDENTITY |
+  PeerFeature.LIVENESS;
 
 const SMALLEST_DATAGRAM_BYTES = 256;
 

@@ -325,6 +325,14 @@ export class StreamSender {
     return sendWindow.deadline;
   }
 
+  /** Repairs the oldest packet at once: the path is another one, or alive again. */
+  hurry(session: Session, { sendWindow }: Stream): void {
+    const { alarms, nowMs } = this.#state;
+    if (sendWindow === undefined || sendWindow.inFlight === 0) return;
+    sendWindow.hurry(nowMs);
+    alarms.hasten(session, nowMs);
+  }
+
   /** Tells the peer to forget the stream. */
   sendReset(session: Session, streamId: bigint): void {
     if (this.#writer.sendControl(session, Subprotocol.STREAM_RESET, [encodeStreamReset({ streamId })])) {
