@@ -57,6 +57,10 @@ const TRAFFIC: ReadonlySet<string> = new Set([
   "bytesSent",
   "opened",
   "grantsSent",
+  "pingwavesSent",
+  "pingwaveTaken",
+  "pathPingsSent",
+  "pathPingsAnswered",
 ]);
 
 function scene(): Scene {

@@ -23,10 +23,11 @@ import type { PacketWriter } from "../session/packet-writer.ts";
 import type { PeerObserver } from "../session/peer-observer.ts";
 import type { Path, Session } from "../session/session.ts";
 import type { Neighbor } from "./neighbors.ts";
-import type { NextHops } from "./next-hops.ts";
 
-/** Routes, edges and next hops that nobody confirms are forgotten after this many session time-outs (spec/mesh.md §7.1). */
+/** What nobody confirms is forgotten after this many session time-outs (spec/mesh.md §7.1). */
 const SWEEP_AFTER_TIMEOUTS = 3;
+/** But routes, which follow from announcements, too, outlive two of those. */
+const MIN_ROUTE_AGE_MS = 330_000;
 /** Pingwaves without a word of its next hop after which a route gives way to any other. */
 const CONFIRM_WITHIN_PINGWAVES = 2;
 /** Where pingwaves come fast, a stall must not cost a route. */
@@ -57,18 +58,16 @@ export class Discovery implements Alarm, PeerObserver, PingwaveSink {
   readonly graph: ProximityGraph;
   readonly #state: CoreState;
   readonly #writer: PacketWriter;
-  readonly #hops: NextHops;
   readonly #rules: PingwaveRules;
   readonly #schedule: HeartbeatSchedule;
   readonly #view = new PingwaveView();
   readonly #scratch = new Uint8Array(PINGWAVE_SIZE);
   readonly #random = new Uint8Array(4);
 
-  constructor(state: CoreState, writer: PacketWriter, hops: NextHops) {
+  constructor(state: CoreState, writer: PacketWriter) {
     const { config, nowMs, hashSeed } = state;
     this.#state = state;
     this.#writer = writer;
-    this.#hops = hops;
     const confirmWithinMs = Math.max(MIN_CONFIRM_MS, CONFIRM_WITHIN_PINGWAVES * config.heartbeatMs);
     this.graph = new ProximityGraph(config.nodeId, {
       hashSeed,
@@ -91,7 +90,7 @@ export class Discovery implements Alarm, PeerObserver, PingwaveSink {
       pingwaves: { ...this.#rules.verdicts },
       copies: this.#rules.copies,
       routes: this.#state.routes.routeCount,
-      destinations: this.#hops.size,
+      destinations: this.#state.nextHops.size,
     };
   }
 
@@ -146,10 +145,11 @@ export class Discovery implements Alarm, PeerObserver, PingwaveSink {
     if (neighbors.size > 0) this.#rules.emit(this.#scratch, NodeHealth.HEALTHY, this.#wallClockUs());
     this.#confirmOwnRoutes();
     const maxAgeMs = SWEEP_AFTER_TIMEOUTS * config.sessionTimeoutMs;
-    routes.sweepStale(maxAgeMs, nowMs);
+    const routeAgeMs = Math.max(maxAgeMs, MIN_ROUTE_AGE_MS);
+    routes.sweepStale(routeAgeMs, nowMs);
+    this.#state.nextHops.sweep(nowMs - routeAgeMs);
     this.graph.sweepStaleEdges(maxAgeMs, nowMs);
     this.graph.cleanup(nowMs);
-    this.#hops.sweep(nowMs - config.sessionTimeoutMs);
     alarms.schedule(this, this.#schedule.next(nowMs));
   }
 
@@ -189,7 +189,7 @@ export class Discovery implements Alarm, PeerObserver, PingwaveSink {
       return;
     }
     counters.pingwaveTaken++;
-    this.#hops.note(originLo, originHi, neighbor.nodeId, metric, nowMs);
+    this.#state.nextHops.note(originLo, originHi, neighbor.nodeId, metric, nowMs);
   }
 
   #add(session: Session): void {

@@ -7,13 +7,15 @@ import { isSamePath, type Path, type Session } from "../session/session.ts";
 import { FlapGuard } from "./flap-guard.ts";
 import type { Liveness, LivenessSink } from "./liveness.ts";
 import type { Neighbor } from "./neighbors.ts";
-import type { NextHops } from "./next-hops.ts";
+import type { NextHop } from "./next-hops.ts";
 import type { PathWatch } from "./path-watch.ts";
 
 /** Other paths on which a peer is looked for at once. */
 const MAX_CANDIDATES = 4;
 /** Neighbours that nobody knows to lead to the peer, but might: asked as long as there are fewer candidates than this. */
 const BLIND_CANDIDATES = 3;
+/** Pingwaves of a destination that a neighbour may have missed and still be taken to lead there. */
+const FRESH_PINGWAVES = 3;
 /** Sessions that look for a better path are gone through this often at most. */
 const MIN_RETURN_PAUSE_MS = 1_000;
 /** Pings for better paths in one such turn. */
@@ -23,6 +25,8 @@ const RETURNS_PER_TURN = 512;
 export interface PathMover {
   /** Sends the session's packets over that path from now on. */
   movePath(session: Session, path: Path): void;
+  /** Repairs what was lost on the path while it was down. */
+  onPathRevived(session: Session): void;
 }
 
 /**
@@ -36,7 +40,6 @@ export class Healer implements LivenessSink, PeerObserver, Alarm {
   heapIndex = -1;
   readonly #state: CoreState;
   readonly #liveness: Liveness;
-  readonly #hops: NextHops;
   readonly #mover: PathMover;
   readonly #policy: ReroutePolicy;
   readonly #guard = new FlapGuard();
@@ -46,10 +49,9 @@ export class Healer implements LivenessSink, PeerObserver, Alarm {
   #firstBlind = 0;
   #onRoundTrip: ((neighbor: Neighbor, roundTripMs: number) => void) | undefined;
 
-  constructor(state: CoreState, liveness: Liveness, hops: NextHops, mover: PathMover) {
+  constructor(state: CoreState, liveness: Liveness, mover: PathMover) {
     this.#state = state;
     this.#liveness = liveness;
-    this.#hops = hops;
     this.#mover = mover;
     const search: PathSearch = { pathTo: (destination) => this.#detour(destination), node: () => undefined };
     this.#policy = new ReroutePolicy(state.routes, this.#reachable, search);
@@ -113,7 +115,7 @@ export class Healer implements LivenessSink, PeerObserver, Alarm {
       if (found.some(({ address }) => address.equals(neighbor.address))) return;
       if (!this.#isBlocked(neighbor.address)) found.push({ address: neighbor.address, routed: true });
     };
-    for (const { via } of this.#hops.of(peer.nodeId)) {
+    for (const { via } of this.#state.nextHops.of(peer.nodeId)) {
       if (found.length < MAX_CANDIDATES) add(neighbors.get(via));
     }
     if (found.length >= BLIND_CANDIDATES) return found;
@@ -132,6 +134,7 @@ export class Healer implements LivenessSink, PeerObserver, Alarm {
   }
 
   onRevived({ session }: PathWatch, hadFailed: boolean): void {
+    this.#mover.onPathRevived(session);
     if (hadFailed && !session.path.routed) this.#reach(session.peer.nodeId, session.path.address);
   }
 
@@ -189,7 +192,7 @@ export class Healer implements LivenessSink, PeerObserver, Alarm {
   /** A node of the reference answers no pings: it goes where somebody has told of it. */
   #moveBlindly(session: Session): void {
     const [path] = this.candidates(session);
-    if (path === undefined || this.#hops.of(session.peer.nodeId).length === 0) return;
+    if (path === undefined || this.#state.nextHops.of(session.peer.nodeId).length === 0) return;
     this.#state.counters.pathsHealed++;
     this.#mover.movePath(session, path);
   }
@@ -205,10 +208,12 @@ export class Healer implements LivenessSink, PeerObserver, Alarm {
     }
     const current = neighbors.at(path.address);
     const metric =
-      current === undefined ? Number.POSITIVE_INFINITY : this.#hops.metricOver(peer.nodeId, current.nodeId);
+      current === undefined
+        ? Number.POSITIVE_INFINITY
+        : this.#state.nextHops.metricOver(peer.nodeId, current.nodeId);
     // How far it is over the present next hop has to be known, or any other seemed to be better.
     if (metric === Number.POSITIVE_INFINITY) return false;
-    for (const hop of this.#hops.of(peer.nodeId)) {
+    for (const hop of this.#state.nextHops.of(peer.nodeId)) {
       const neighbor = hop.metric < metric ? neighbors.get(hop.via) : undefined;
       if (neighbor === undefined || neighbor.isDown || neighbor.nodeId === peer.nodeId) continue;
       const better: Path = { address: neighbor.address, routed: true };
@@ -226,10 +231,16 @@ export class Healer implements LivenessSink, PeerObserver, Alarm {
 
   /** Ids on the way to a destination over the nearest neighbour that is up, as long as the way has hops. */
   #detour(destination: bigint): bigint[] | undefined {
-    for (const { via, metric } of this.#hops.of(destination)) {
-      if (!this.#reachable.has(via) || this.#state.neighbors.get(via)?.isDown === true) continue;
+    const { config, nowMs, neighbors } = this.#state;
+    const isUp = ({ via }: NextHop) => this.#reachable.has(via) && neighbors.get(via)?.isDown !== true;
+    const hops = this.#state.nextHops.of(destination).filter(isUp);
+    // Whoever has told of it lately knows better than one who is nearer but may have lost it.
+    const hop =
+      hops.find(({ toldAtMs }) => nowMs - toldAtMs <= FRESH_PINGWAVES * config.heartbeatMs) ?? hops[0];
+    if (hop !== undefined) {
+      const { via, metric } = hop;
       const path = Array<bigint>(metric).fill(0n);
-      path[0] = this.#state.config.nodeId;
+      path[0] = config.nodeId;
       path[1] = via;
       return path;
     }

@@ -2,7 +2,7 @@ import { high32, low32, U64Map } from "@netmesh/wire";
 
 /** Neighbours remembered for one destination. */
 const HOPS_PER_DESTINATION = 4;
-/** Destinations remembered: more than the proximity graph, whose origins they are, knows. */
+/** Destinations remembered: more than the proximity graph knows, and room for those that announcements tell of. */
 const MAX_DESTINATIONS = 16_384;
 
 /** A neighbour that has told of a destination. */

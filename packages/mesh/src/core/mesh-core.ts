@@ -17,7 +17,6 @@ import type { CapabilityScope } from "../capability/capability-scope.ts";
 import { Discovery, type DiscoveryStats } from "../control/discovery.ts";
 import { Healer } from "../control/healing.ts";
 import { Liveness } from "../control/liveness.ts";
-import { NextHops } from "../control/next-hops.ts";
 import { requireSubprotocolId, SubprotocolTable } from "../control/subprotocol-table.ts";
 import { MeshError } from "../errors.ts";
 import { Handshaker } from "../handshake/handshaker.ts";
@@ -99,9 +98,8 @@ export class MeshCore {
       new IdentityProver(state, writer),
       liveness,
     );
-    const hops = new NextHops(state.hashSeed);
-    this.#discovery = new Discovery(state, writer, hops);
-    this.#healer = new Healer(state, liveness, hops, this.#sessions);
+    this.#discovery = new Discovery(state, writer);
+    this.#healer = new Healer(state, liveness, this.#sessions);
     this.#healer.measure((neighbor, roundTripMs) => this.#discovery.onRoundTrip(neighbor, roundTripMs));
     // In this order: who is a neighbour is known before anything is sent another way.
     this.#sessions.observe(this.#discovery);

@@ -277,6 +277,13 @@ export class SessionRegistry {
     return watch?.status === "healthy" && this.#state.neighbors.at(from) !== undefined;
   }
 
+  /** The path is alive again: what was lost meanwhile is repaired now rather than after the last pause of its repairs. */
+  onPathRevived(session: Session): void {
+    for (const stream of session.timedStreams) {
+      if ((stream.sendWindow?.roundTrip.backoff ?? 0) > 0) this.#sender.hurry(session, stream);
+    }
+  }
+
   /** Sends the session's packets over that path from now on. */
   movePath(session: Session, path: Path): void {
     session.migrationVotes = 0;
