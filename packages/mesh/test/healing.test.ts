@@ -226,6 +226,7 @@ describe("a relay in the middle that is killed", () => {
     const inUse = middle.find((relay) => next?.equals(relay.transport.localAddress) === true);
     inUse?.kill();
     const outage = flow.outage();
+    console.log(seed, outage);
     flow.expectWhole();
     expect(a.eventsOf("path-changed")).toEqual([]);
     expect(first.core.reroutes.rerouteCount).toBe(1);
@@ -233,14 +234,14 @@ describe("a relay in the middle that is killed", () => {
   }
 
   it("is gone around by its neighbours within a second at default settings", () => {
-    withSeeds([1, 2, 3, 4, 5, 6, 7, 8], (seed) => {
+    withSeeds(range(25, 1), (seed) => {
       expect(kill({}, seed)).toBeLessThanOrEqual(1_000);
     });
   });
 
-  it("is gone around by its neighbours within 200 ms with heartbeats every 50 ms", () => {
-    withSeeds([1, 2, 3, 4, 5, 6, 7, 8], (seed) => {
-      expect(kill(FAST, seed)).toBeLessThanOrEqual(200);
+  it("is gone around by its neighbours within 150 ms with heartbeats every 50 ms", () => {
+    withSeeds(range(25, 1), (seed) => {
+      expect(kill(FAST, seed)).toBeLessThanOrEqual(150);
     });
   });
 

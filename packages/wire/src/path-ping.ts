@@ -28,6 +28,7 @@ export const SEALED_PINGWAVE_KIND = 10;
 export const SEALED_PINGWAVE_SIZE: number = 1 + PINGWAVE_SIZE;
 
 const MOVES = 1;
+const FAILED = 2;
 
 /** A ping or its answer. */
 export interface PathPing {
@@ -36,17 +37,19 @@ export interface PathPing {
   readonly id: number;
   /** Whether the sender's packets take this path from now on, and the receiver's had better do so, too. */
   readonly moves: boolean;
+  /** Whether they do so because the path before has failed, and not because this one is better. */
+  readonly failed: boolean;
 }
 
 /**
  * Encodes a ping or an answer, 6 bytes.
  * @throws {WireError} `invalid-argument` for an id that is no u32.
  */
-export function encodePathPing({ kind, id, moves }: PathPing): Uint8Array {
+export function encodePathPing({ kind, id, moves, failed }: PathPing): Uint8Array {
   assertU32(id, "id");
   const bytes = new Uint8Array(PATH_PING_SIZE);
   bytes[0] = kind;
-  bytes[1] = moves ? MOVES : 0;
+  bytes[1] = (moves ? MOVES : 0) | (failed ? FAILED : 0);
   writeU32(bytes, 2, id);
   return bytes;
 }
@@ -56,7 +59,8 @@ export function decodePathPing(bytes: Uint8Array): PathPing | undefined {
   const kind = bytes[0];
   if (bytes.length !== PATH_PING_SIZE) return undefined;
   if (kind !== PathPingKind.PING && kind !== PathPingKind.ANSWER) return undefined;
-  return { kind, id: readU32(bytes, 2), moves: ((bytes[1] as number) & MOVES) !== 0 };
+  const flags = bytes[1] as number;
+  return { kind, id: readU32(bytes, 2), moves: (flags & MOVES) !== 0, failed: (flags & FAILED) !== 0 };
 }
 
 /**

@@ -127,15 +127,18 @@ export class Healer implements LivenessSink, PeerObserver, Alarm {
     return found;
   }
 
-  onFailed({ session }: PathWatch): void {
-    const { nowMs } = this.#state;
-    this.#guard.failed(session.path.address, nowMs);
+  /** Not only when the neighbour has failed: detours cost little, and are taken back when it is heard. */
+  onSuspected({ session }: PathWatch): void {
     if (!session.path.routed) this.#forsake(session.peer.nodeId, session.path.address);
   }
 
-  onRevived({ session }: PathWatch, hadFailed: boolean): void {
+  onFailed({ session }: PathWatch): void {
+    this.#guard.failed(session.path.address, this.#state.nowMs);
+  }
+
+  onRevived({ session }: PathWatch): void {
     this.#mover.onPathRevived(session);
-    if (hadFailed && !session.path.routed) this.#reach(session.peer.nodeId, session.path.address);
+    if (!session.path.routed) this.#reach(session.peer.nodeId, session.path.address);
   }
 
   onAnswered(watch: PathWatch, path: Path, wasInDoubt: boolean): void {
@@ -147,11 +150,12 @@ export class Healer implements LivenessSink, PeerObserver, Alarm {
       if (watch.status === "suspected") this.#guard.failed(session.path.address, this.#state.nowMs);
     } else this.#state.counters.pathsImproved++;
     this.#mover.movePath(session, path);
-    this.#liveness.announceMove(watch);
+    this.#liveness.announceMove(watch, wasInDoubt);
   }
 
-  onPeerMoved(session: Session, path: Path): void {
+  onPeerMoved(session: Session, path: Path, hasFailed: boolean): void {
     if (!session.isConfirmed || this.#isBlocked(path.address)) return;
+    if (hasFailed) this.#guard.failed(session.path.address, this.#state.nowMs);
     this.#mover.movePath(session, path);
   }
 

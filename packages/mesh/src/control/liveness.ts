@@ -30,14 +30,16 @@ const INSIST_MS = 1_000;
 export interface LivenessSink {
   /** Other paths on which the peer might be reached. */
   candidates(session: Session): readonly Path[];
+  /** The path is in doubt: less is heard over it than should be. */
+  onSuspected(watch: PathWatch): void;
   /** The path has failed: nobody has answered over it. */
   onFailed(watch: PathWatch): void;
-  /** The path is well again; whether it had failed. */
-  onRevived(watch: PathWatch, hadFailed: boolean): void;
+  /** The path is well again. */
+  onRevived(watch: PathWatch): void;
   /** The peer answers over another path, and is wanted there. */
   onAnswered(watch: PathWatch, path: Path, wasInDoubt: boolean): void;
-  /** The peer's packets take that path from now on. */
-  onPeerMoved(session: Session, path: Path): void;
+  /** The peer's packets take that path from now on; whether the one before has failed for it. */
+  onPeerMoved(session: Session, path: Path, hasFailed: boolean): void;
   /** A round trip to a neighbour was measured, in milliseconds. */
   onRoundTrip(session: Session, roundTripMs: number): void;
 }
@@ -127,8 +129,9 @@ export class Liveness implements Alarm, PeerObserver {
   }
 
   /** Tells the peer, until it answers, that the session's packets take another path now. */
-  announceMove(watch: PathWatch): void {
+  announceMove(watch: PathWatch, hasFailed: boolean): void {
     watch.isMoving = true;
+    watch.hasFailed = hasFailed;
     this.#tick(watch);
     this.#hasten(watch);
   }
@@ -163,10 +166,10 @@ export class Liveness implements Alarm, PeerObserver {
     session.pingAnswers.spend(nowMs);
     // Over the path on which it came: that is the one that is asked about.
     const path: Path = { address: from, routed };
-    const answer = encodePathPing({ kind: PathPingKind.ANSWER, id: ping.id, moves: false });
+    const answer = encodePathPing({ kind: PathPingKind.ANSWER, id: ping.id, moves: false, failed: false });
     if (this.#writer.sendControl(session, NETMESH_CONTROL, [answer], path)) counters.pathPingsAnswered++;
     if (ping.moves && isNewest && !isSamePath(session.path, path) && !this.#insists(session)) {
-      this.#sink?.onPeerMoved(session, path);
+      this.#sink?.onPeerMoved(session, path, ping.failed);
     }
   }
 
@@ -221,9 +224,11 @@ export class Liveness implements Alarm, PeerObserver {
     counters.pathsSuspected++;
     watch.status = "suspected";
     watch.suspectedMs = nowMs;
-    if (watch.active === undefined) return;
-    watch.nextPingMs = nowMs;
-    this.#busy.add(watch);
+    if (watch.active !== undefined) {
+      watch.nextPingMs = nowMs;
+      this.#busy.add(watch);
+    }
+    this.#sink?.onSuspected(watch);
   }
 
   #onFailure(peer: WatchedPeer): void {
@@ -235,12 +240,11 @@ export class Liveness implements Alarm, PeerObserver {
   }
 
   #revive(watch: PathWatch): void {
-    const hadFailed = watch.status === "failed";
     watch.status = "healthy";
     watch.asked.clear();
     watch.nextPingMs = this.#state.nowMs + watch.beatMs;
     this.#hasten(watch);
-    this.#sink?.onRevived(watch, hadFailed);
+    this.#sink?.onRevived(watch);
   }
 
   #onAnswer(session: Session, id: number): void {
@@ -303,7 +307,7 @@ export class Liveness implements Alarm, PeerObserver {
     const id = this.#nextId;
     this.#nextId = (this.#nextId + 1) >>> 0;
     const moves = watch.isMoving && isSamePath(path, session.path);
-    const ping = encodePathPing({ kind: PathPingKind.PING, id, moves });
+    const ping = encodePathPing({ kind: PathPingKind.PING, id, moves, failed: moves && watch.hasFailed });
     if (!this.#writer.sendControl(session, NETMESH_CONTROL, [ping], path)) return;
     counters.pathPingsSent++;
     watch.ask(id, { path, sentMs: nowMs, isBetter });

@@ -33,6 +33,8 @@ export class PathWatch {
   nextPingMs: number = Number.POSITIVE_INFINITY;
   /** The peer has not been heard to know yet that the session has moved. */
   isMoving = false;
+  /** It has moved because its path before failed. */
+  hasFailed = false;
   movedMs: number = Number.NEGATIVE_INFINITY;
   readonly asked: Map<number, AskedPath> = new Map();
   readonly #activate: (watch: PathWatch) => void;
