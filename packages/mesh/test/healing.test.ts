@@ -226,7 +226,6 @@ describe("a relay in the middle that is killed", () => {
     const inUse = middle.find((relay) => next?.equals(relay.transport.localAddress) === true);
     inUse?.kill();
     const outage = flow.outage();
-    console.log(seed, outage);
     flow.expectWhole();
     expect(a.eventsOf("path-changed")).toEqual([]);
     expect(first.core.reroutes.rerouteCount).toBe(1);

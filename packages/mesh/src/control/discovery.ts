@@ -71,6 +71,7 @@ export class Discovery implements Alarm, PeerObserver, PingwaveSink {
     const confirmWithinMs = Math.max(MIN_CONFIRM_MS, CONFIRM_WITHIN_PINGWAVES * config.heartbeatMs);
     this.graph = new ProximityGraph(config.nodeId, {
       hashSeed,
+      radius: config.discoveryHops,
       nodeTimeoutMs: Math.max(config.sessionTimeoutMs, confirmWithinMs),
       pathTimeoutMs: confirmWithinMs,
       dedupTimeoutMs: confirmWithinMs,

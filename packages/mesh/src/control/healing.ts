@@ -136,6 +136,10 @@ export class Healer implements LivenessSink, PeerObserver, Alarm {
     this.#guard.failed(session.path.address, this.#state.nowMs);
   }
 
+  onPathAnswered(session: Session): void {
+    this.#mover.onPathRevived(session);
+  }
+
   onRevived({ session }: PathWatch): void {
     this.#mover.onPathRevived(session);
     if (!session.path.routed) this.#reach(session.peer.nodeId, session.path.address);

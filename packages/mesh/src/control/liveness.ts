@@ -11,7 +11,7 @@ import type { Alarm, CoreState } from "../core/state.ts";
 import type { PacketWriter } from "../session/packet-writer.ts";
 import type { PeerObserver } from "../session/peer-observer.ts";
 import { isSamePath, type Path, type Session } from "../session/session.ts";
-import { PathWatch } from "./path-watch.ts";
+import { PathWatch, type PathWatchOwner } from "./path-watch.ts";
 
 /** A path counts as in use for so long after something was sent over it. */
 const IN_USE_MS = 2_000;
@@ -21,6 +21,8 @@ const REFERENCE_HEARTBEAT_MS = 5_000;
 const MAX_BEAT_MS = 1_000;
 /** While a path is in doubt, it is asked about this many times a beat. */
 const PINGS_PER_BEAT = 3;
+/** Beats without an answer after which a path is in doubt on which the peer is heard, but does not seem to hear. */
+const UNANSWERED_BEATS = 2;
 /** Watches that send pings in one turn; the others wait a millisecond. */
 const WATCHES_PER_TURN = 64;
 /** How long this node insists on a path that it has chosen when the peer, too, chooses one. */
@@ -34,6 +36,8 @@ export interface LivenessSink {
   onSuspected(watch: PathWatch): void;
   /** The path has failed: nobody has answered over it. */
   onFailed(watch: PathWatch): void;
+  /** The peer has answered over the session's path. */
+  onPathAnswered(session: Session): void;
   /** The path is well again. */
   onRevived(watch: PathWatch): void;
   /** The peer answers over another path, and is wanted there. */
@@ -50,7 +54,7 @@ export interface LivenessSink {
  * Every authenticated packet over a path is a sign of life. An idle path is expected to bring heartbeats; one in use by a netmesh peer
  * something every beat, and is pinged when it does not. A path in doubt is pinged faster, and other paths with it.
  */
-export class Liveness implements Alarm, PeerObserver {
+export class Liveness implements Alarm, PeerObserver, PathWatchOwner {
   deadline: number = Number.POSITIVE_INFINITY;
   heapIndex = -1;
   readonly #state: CoreState;
@@ -94,7 +98,8 @@ export class Liveness implements Alarm, PeerObserver {
     watch.movedMs = nowMs;
     this.#detector.resume(watch.idle, nowMs);
     watch.isActive = false;
-    if (watch.active !== undefined) this.#activate(watch);
+    watch.wantsAnswerSinceMs = Number.POSITIVE_INFINITY;
+    if (watch.active !== undefined) this.onUsed(watch);
     this.#hasten(watch);
   }
 
@@ -115,7 +120,8 @@ export class Liveness implements Alarm, PeerObserver {
     const { nowMs } = this.#state;
     this.#detector.heard(watch.idle, nowMs);
     if (watch.isActive) this.#detector.heard(watch.active as WatchedPeer, nowMs);
-    if (watch.status !== "healthy") this.#revive(watch);
+    if (watch.status !== "healthy" && watch.wantsAnswerSinceMs === Number.POSITIVE_INFINITY)
+      this.#revive(watch);
   }
 
   /** Doubts a path for a reason of its own: its next hop has failed. */
@@ -173,6 +179,13 @@ export class Liveness implements Alarm, PeerObserver {
     }
   }
 
+  onMissed(watch: PathWatch): void {
+    watch.wantsAnswerSinceMs = this.#state.nowMs;
+    watch.nextPingMs = this.#state.nowMs;
+    this.#busy.add(watch);
+    this.#hasten(watch);
+  }
+
   ring(): void {
     const { nowMs, alarms } = this.#state;
     this.#detector.check(nowMs);
@@ -201,14 +214,14 @@ export class Liveness implements Alarm, PeerObserver {
     if (idle === undefined) return;
     const active = answersPings ? this.#detector.watch(nodeId, nowMs, beatMs) : undefined;
     if (active !== undefined) this.#detector.pause(active);
-    const watch = new PathWatch(session, beatMs, idle, active, (used) => this.#activate(used));
+    const watch = new PathWatch(session, beatMs, idle, active, this);
     session.watch = watch;
     this.#watches.set(idle, watch);
     if (active !== undefined) this.#watches.set(active, watch);
     this.#hasten(watch);
   }
 
-  #activate(watch: PathWatch): void {
+  onUsed(watch: PathWatch): void {
     const { nowMs } = this.#state;
     watch.isActive = true;
     this.#detector.resume(watch.active as WatchedPeer, nowMs);
@@ -259,10 +272,12 @@ export class Liveness implements Alarm, PeerObserver {
     const wasInDoubt = watch.status !== "healthy";
     if (isSamePath(asked.path, session.path)) {
       watch.isMoving = false;
+      watch.wantsAnswerSinceMs = Number.POSITIVE_INFINITY;
       if (!asked.path.routed) this.#sink?.onRoundTrip(session, nowMs - asked.sentMs);
       // It may have come back another way.
       this.heard(watch);
       watch.answeredMs = nowMs;
+      this.#sink?.onPathAnswered(session);
     } else if (wasInDoubt || asked.isBetter) this.#sink?.onAnswered(watch, asked.path, wasInDoubt);
   }
 
@@ -274,18 +289,27 @@ export class Liveness implements Alarm, PeerObserver {
   #tick(watch: PathWatch): void {
     const { nowMs, config } = this.#state;
     const { beatMs, idle } = watch;
+    const wantsAnswer = watch.wantsAnswerSinceMs !== Number.POSITIVE_INFINITY;
+    if (
+      wantsAnswer &&
+      watch.status === "healthy" &&
+      nowMs - watch.wantsAnswerSinceMs > UNANSWERED_BEATS * beatMs
+    ) {
+      this.doubt(watch);
+    }
     if (watch.status === "healthy") {
-      if (nowMs - watch.usedMs > IN_USE_MS && !watch.isMoving) {
+      const asksUntilAnswered = watch.isMoving || wantsAnswer;
+      if (nowMs - watch.usedMs > IN_USE_MS && !asksUntilAnswered) {
         this.#rest(watch);
         return;
       }
       const { lastHeardMs } = idle;
-      if (!watch.isMoving && nowMs - lastHeardMs < beatMs && lastHeardMs !== watch.answeredMs) {
+      if (!asksUntilAnswered && nowMs - lastHeardMs < beatMs && lastHeardMs !== watch.answeredMs) {
         watch.nextPingMs = lastHeardMs + beatMs;
         return;
       }
       this.#ping(watch, watch.session.path, false);
-      watch.nextPingMs = nowMs + (watch.isMoving ? beatMs / PINGS_PER_BEAT : beatMs);
+      watch.nextPingMs = nowMs + (asksUntilAnswered ? beatMs / PINGS_PER_BEAT : beatMs);
       return;
     }
     this.#ping(watch, watch.session.path, false);

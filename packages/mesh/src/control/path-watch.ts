@@ -9,6 +9,14 @@ export interface AskedPath {
   readonly isBetter: boolean;
 }
 
+/** What a watch needs of its maker. */
+export interface PathWatchOwner {
+  /** The path is in use from now on. */
+  onUsed(watch: PathWatch): void;
+  /** What goes over the path seems to get lost. */
+  onMissed(watch: PathWatch): void;
+}
+
 /** Pings of a session whose answers are waited for; the oldest makes room. */
 const MAX_ASKED = 32;
 
@@ -37,26 +45,34 @@ export class PathWatch {
   hasFailed = false;
   movedMs: number = Number.NEGATIVE_INFINITY;
   readonly asked: Map<number, AskedPath> = new Map();
-  readonly #activate: (watch: PathWatch) => void;
+  /** Since when an answer is wanted although the peer is heard, `Infinity` when none is. */
+  wantsAnswerSinceMs: number = Number.POSITIVE_INFINITY;
+  readonly #owner: PathWatchOwner;
 
   constructor(
     session: Session,
     beatMs: number,
     idle: WatchedPeer,
     active: WatchedPeer | undefined,
-    activate: (watch: PathWatch) => void,
+    owner: PathWatchOwner,
   ) {
     this.session = session;
     this.beatMs = beatMs;
     this.idle = idle;
     this.active = active;
-    this.#activate = activate;
+    this.#owner = owner;
   }
 
   /** Something goes over the path to which an answer, or the peer's own traffic, can be expected. */
   used(nowMs: number): void {
     this.usedMs = nowMs;
-    if (!this.isActive && this.active !== undefined) this.#activate(this);
+    if (!this.isActive && this.active !== undefined) this.#owner.onUsed(this);
+  }
+
+  /** Nobody has acknowledged what was sent over the path, nor its first repairs, whatever the peer sends meanwhile. */
+  missed(): void {
+    if (this.wantsAnswerSinceMs === Number.POSITIVE_INFINITY && this.active !== undefined)
+      this.#owner.onMissed(this);
   }
 
   /** Remembers a ping. */
