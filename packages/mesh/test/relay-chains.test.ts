@@ -38,7 +38,7 @@ describe("a session through several relays", () => {
 
     b.call((core) => core.announce({ tags: ["far"], metadata: new Map() }));
     network.advance(30_000);
-    expect(a.core.findNodes({ tags: ["far"] })).toEqual([b.nodeId]);
+    expect(a.core.findNodes({ requireTags: ["far"] })).toEqual([b.nodeId]);
     for (const relay of between) {
       expect(relay.eventsOf("data")).toEqual([]);
       expect(relay.core.counters.routedExpired).toBe(0);

@@ -7,9 +7,11 @@
 export { bytesToHex, hexToBytes, Identity } from "@netmesh/crypto";
 export type {
   Counters,
+  DiscoveryStats,
   HandshakeMode,
   RekeyLimits,
   RelayPolicy,
+  RerouteStats,
   SecurityMode,
   SessionSecurity,
   Transport,
@@ -59,7 +61,7 @@ export {
 } from "./errors.ts";
 export type { OverflowPolicy } from "./event-queue.ts";
 export type { EventBatch, EventFilter, InboundEvent } from "./inbound-event.ts";
-export { Mesh, type MeshEvents, type MeshStats, type NodeCapabilities } from "./mesh.ts";
+export { type DiscoveredNode, Mesh, type MeshEvents, type MeshStats, type NodeCapabilities } from "./mesh.ts";
 export type { AeadName, MeshOptions, PeerContact, StreamOptions } from "./mesh-options.ts";
 // Data
 export { MeshStream, type StreamStats } from "./mesh-stream.ts";

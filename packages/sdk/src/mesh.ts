@@ -14,9 +14,11 @@ import {
   type CapabilitySet,
   type CoreEvent,
   type Counters,
+  type DiscoveryStats,
   type HandshakeMode,
   MeshNode,
   monotonicClock,
+  type RerouteStats,
   type Stream,
   systemClock,
   toAnnounced,
@@ -79,12 +81,27 @@ export interface NodeCapabilities extends Capabilities {
   readonly metadata: ReadonlyMap<string, string>;
 }
 
+/** A node that others have told of. Nothing of it is proven: connecting to it is what proves who is there. */
+export interface DiscoveredNode {
+  readonly nodeId: bigint;
+  /** Hops to it: 1 for a neighbour. */
+  readonly hops: number;
+  /** What its pingwave took to get here, in milliseconds, by the two nodes' clocks. */
+  readonly latencyMs: number;
+  /** The neighbour's address from which it was heard of. */
+  readonly via: string;
+}
+
 /** Figures of a {@link Mesh}; numbers that only grow, but for the first three. */
 export interface MeshStats {
   readonly peers: number;
   readonly streams: number;
   /** Nodes whose capabilities are known. */
   readonly indexedNodes: number;
+  /** What discovery has found and done: the graph of nodes, pingwaves by what became of them, routes. */
+  readonly discovery: DiscoveryStats;
+  /** Detours of forwarded packets around neighbours that have failed. */
+  readonly reroutes: RerouteStats;
   /** Events that nobody wanted: no open stream and no matching `events()`, or a stream that failed before it was opened. */
   readonly unclaimedEvents: number;
   /** Which implementation seals packets. */
@@ -335,6 +352,16 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     return peer === undefined ? undefined : this.#view(peer);
   }
 
+  /** The nodes that are heard of, nearest first: neighbours, and nodes behind up to `discoveryHops` relays. */
+  discoveredNodes(): DiscoveredNode[] {
+    return this.#node.core.discoveredNodes.map(({ id, hops, latencyUs, address }) => ({
+      nodeId: id,
+      hops,
+      latencyMs: latencyUs / 1_000,
+      via: address.key,
+    }));
+  }
+
   /** Sends packets for that node to an address, as if it had been discovered there. */
   addRoute(nodeId: bigint, nextHop: string): void {
     requireId(nodeId, "nodeId");
@@ -483,6 +510,8 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
       peers: this.#node.core.peerCount,
       streams,
       indexedNodes: this.#node.core.capabilities.size,
+      discovery: this.#node.core.discovery,
+      reroutes: this.#node.core.reroutes,
       unclaimedEvents: this.#unclaimedEvents,
       aead: this.#node.core.aead.name as AeadName,
       socket: this.#udp?.stats(),
