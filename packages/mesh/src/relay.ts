@@ -47,7 +47,10 @@ export class Relay {
     neighbors.at(nextHop)?.session.watch?.used(nowMs);
     if (config.auditRelay) this.#audit(bytes);
     forwardInPlace(bytes, 0);
-    outbox.pushBorrowed(bytes, nextHop);
+    if (!outbox.pushBorrowed(bytes, nextHop)) {
+      counters.routedRefused++;
+      return;
+    }
     counters.forwarded++;
     counters.bytesForwarded += bytes.length;
   }
