@@ -2,12 +2,18 @@ import { PACKET_OFFSET, type PacketFields, type PacketSlot, PoolError, packetFie
 import {
   CONTROL_STREAM_ID,
   DATA_TTL,
+  EVENT_LENGTH_PREFIX,
   encodeEventFrames,
   encodePacketPart,
   high32,
   low32,
+  MESSAGE_PART_FLAG,
   NETMESH_CONTROL,
   PACKET_OVERHEAD,
+  PACKET_PART_DATA_SIZE,
+  PACKET_PART_HEAD_SIZE,
+  type PartedPacket,
+  PeerFeature,
   packetPartCount,
   ROUTING_HEADER_SIZE,
   type SocketAddress,
@@ -16,6 +22,9 @@ import {
 import type { CoreState } from "../core/state.ts";
 import { BASE_DATAGRAM_BYTES } from "../path-mtu/constants.ts";
 import type { Session } from "./session.ts";
+
+/** Payload of a control packet that carries a part, in bytes. */
+export const PART_PAYLOAD: number = EVENT_LENGTH_PREFIX + PACKET_PART_HEAD_SIZE + PACKET_PART_DATA_SIZE;
 
 /** Builds sealed packets of sessions straight into outgoing slots, with the routing header where the path needs one. */
 export class PacketWriter {
@@ -66,6 +75,22 @@ export class PacketWriter {
     return true;
   }
 
+  /** As {@link send}, of `eventCount` events that are framed already; the bytes stay as they are. */
+  sendFrames(session: Session, fields: PacketFields, frames: Uint8Array, eventCount: number): boolean {
+    const slot = this.#slot();
+    if (slot === undefined) return false;
+    const { builder } = session;
+    const { length } = frames;
+    try {
+      slot.length = builder.buildFramedInto(slot.bytes, PACKET_OFFSET, fields, frames, 0, length, eventCount);
+    } catch (error) {
+      this.#giveUp(session, slot, error);
+      return false;
+    }
+    this.#push(session, slot);
+    return true;
+  }
+
   /**
    * Sends events `from` to `to` (exclusive) as one packet in parts, each in a control packet of its own. False when the
    * outbox was full from the beginning, or the key is used up; a part that found no room later is lost.
@@ -80,6 +105,10 @@ export class PacketWriter {
     const plainText = encodeEventFrames(events.slice(from, to));
     const { streamIdLo, streamIdHi, sequenceLo, sequenceHi, flags } = fields;
     const packet = { streamIdLo, streamIdHi, sequenceLo, sequenceHi, flags, eventCount: to - from };
+    return this.#sendParts(session, packet, plainText);
+  }
+
+  #sendParts(session: Session, packet: PartedPacket, plainText: Uint8Array): boolean {
     const count = packetPartCount(plainText.length);
     for (let i = 0; i < count; i++) {
       const part = encodePacketPart(packet, plainText, i);
@@ -101,8 +130,9 @@ export class PacketWriter {
   }
 
   /**
-   * Sends one message of a subprotocol, once and unrepaired, in a packet of its own on the stream of its id. False when the
-   * outbox is full or the key used up.
+   * Sends one message of a subprotocol, once and unrepaired, in a packet of its own on the stream of its id. One that is larger
+   * than the path's datagrams travels in parts, to peers that take those, and whole to others. False when the outbox is full
+   * or the key used up.
    */
   sendMessage(session: Session, subprotocolId: number, message: Uint8Array): boolean {
     const fields = this.#message;
@@ -110,9 +140,22 @@ export class PacketWriter {
     fields.subprotocolId = subprotocolId;
     fields.sequenceLo = session.messageSequence >>> 0;
     fields.sequenceHi = Math.floor(session.messageSequence / 2 ** 32);
-    if (!this.send(session, fields, [message], 0, 1)) return false;
+    if (!this.#sendAsFits(session, fields, message)) return false;
     session.messageSequence++;
     return true;
+  }
+
+  #sendAsFits(session: Session, fields: PacketFields, message: Uint8Array): boolean {
+    const payload = EVENT_LENGTH_PREFIX + message.length;
+    const limit = this.payloadLimit(session);
+    if (payload > limit) {
+      if (session.has(PeerFeature.PATH_MTU) && payload > PACKET_PART_DATA_SIZE && limit >= PART_PAYLOAD) {
+        const packet = { ...fields, flags: MESSAGE_PART_FLAG, eventCount: 1 };
+        return this.#sendParts(session, packet, encodeEventFrames([message]));
+      }
+      this.#state.counters.oversizeSent++;
+    }
+    return this.send(session, fields, [message], 0, 1);
   }
 
   /** Sends a heartbeat. */

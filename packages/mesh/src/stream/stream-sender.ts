@@ -5,15 +5,15 @@ import {
   MAX_EVENTS_PER_PACKET,
   PACKET_OVERHEAD,
   PACKET_PART_DATA_SIZE,
-  PACKET_PART_HEAD_SIZE,
   PacketFlags,
   PeerFeature,
   Subprotocol,
 } from "@netmesh/wire";
+import type { SharedEvents } from "../channel/shared-events.ts";
 import type { CoreState } from "../core/state.ts";
 import { MeshError } from "../errors.ts";
 import { SUSPICIOUS_LOSSES } from "../path-mtu/constants.ts";
-import type { PacketWriter } from "../session/packet-writer.ts";
+import { PART_PAYLOAD, type PacketWriter } from "../session/packet-writer.ts";
 import type { Session } from "../session/session.ts";
 import type { SendWindow, SentPacket } from "./send-window.ts";
 import type { Stream } from "./stream.ts";
@@ -22,8 +22,6 @@ import type { Stream } from "./stream.ts";
 const UNLIMITED_QUEUE_BYTES = 1 << 20;
 /** Room at which a writer of a large window is woken. */
 const WAKE_BYTES = 65_536;
-/** Payload of a control packet that carries a part. */
-const PART_PAYLOAD = EVENT_LENGTH_PREFIX + PACKET_PART_HEAD_SIZE + PACKET_PART_DATA_SIZE;
 const NO_EVENTS: readonly Uint8Array[] = [];
 
 /** The sending side of streams: queues, packets, acknowledgements and repairs (spec/session.md §§5–8). */
@@ -74,6 +72,52 @@ export class StreamSender {
     }
     if (taken > 0) this.schedule(session, stream);
     return taken;
+  }
+
+  /**
+   * As {@link write}, of events that many streams send: where nothing waits before them, their frames go out at once as they
+   * are, and what is kept for a repair is shared.
+   */
+  writeShared(session: Session, stream: Stream, shared: SharedEvents, largest: number): number {
+    const { events, frames } = shared;
+    if (frames === undefined || !this.#canSendAtOnce(session, stream, frames.length)) {
+      return this.write(session, stream, events, largest);
+    }
+    this.#state.tick();
+    const { nowMs } = this.#state;
+    const wireBytes = frames.length + PACKET_OVERHEAD;
+    stream.credit.acquire(wireBytes, nowMs);
+    const { sendWindow } = stream;
+    const flags = sendWindow === undefined ? 0 : PacketFlags.RELIABLE;
+    this.#setSequence(stream, sendWindow?.next ?? stream.nextSequence, flags);
+    if (!this.#writer.sendFrames(session, stream.fields, frames, events.length)) {
+      stream.credit.refund(wireBytes);
+      return this.write(session, stream, events, largest);
+    }
+    if (this.#writer.isAboveBase(session, frames.length) && session.pathMtu.used(nowMs)) {
+      this.#state.alarms.hasten(session, session.pathMtu.deadline);
+    }
+    if (sendWindow === undefined) stream.nextSequence++;
+    else {
+      sendWindow.register(events, flags, nowMs);
+      this.watch(session, stream);
+    }
+    stream.lastActivityMs = nowMs;
+    return events.length;
+  }
+
+  #canSendAtOnce(session: Session, stream: Stream, payload: number): boolean {
+    return (
+      stream.ended === undefined &&
+      !stream.isRefused &&
+      !stream.finishing &&
+      !stream.startsOver &&
+      !session.isExhausted &&
+      stream.queuedBytes === 0 &&
+      payload <= this.#writer.payloadLimit(session) &&
+      stream.sendWindow?.canSend !== false &&
+      stream.credit.covers(payload + PACKET_OVERHEAD)
+    );
   }
 
   /** Largest event that the stream can carry on its present path, in bytes. */
