@@ -27,6 +27,22 @@ export {
   validateCapabilities,
 } from "./capability/validate-capabilities.ts";
 export { toAnnounced } from "./capability/write-tags.ts";
+// Channels
+export type { ChannelConfig } from "./channel/channel-configs.ts";
+export type { ChannelLimits } from "./channel/channel-limits.ts";
+export {
+  ChannelSubscription,
+  type SubscribeOptions,
+  type SubscriptionState,
+} from "./channel/channel-subscription.ts";
+export { type ChannelStats, Channels } from "./channel/channels.ts";
+export { type MembershipOutcome, MembershipRequest } from "./channel/membership-request.ts";
+export {
+  MAX_PUBLISHED_EVENT_BYTES,
+  type PublishFailure,
+  type PublishOptions,
+  type PublishReport,
+} from "./channel/publisher.ts";
 // The shell
 export { type Clock, monotonicClock, systemClock } from "./clock.ts";
 // The core
@@ -72,4 +88,20 @@ export {
   resolveStreamOptions,
   type StreamOptions,
 } from "./stream/stream-options.ts";
+// Subnets
+export { type GatewayVerdict, SubnetGateway } from "./subnet/subnet-gateway.ts";
+export {
+  areSubnetSiblings,
+  formatSubnetId,
+  GLOBAL_SUBNET,
+  isSubnetAncestor,
+  MAX_SUBNET_LEVELS,
+  parseSubnetId,
+  type SubnetId,
+  subnetDepth,
+  subnetId,
+  subnetParent,
+} from "./subnet/subnet-id.ts";
+export { SubnetPolicy, type SubnetRule } from "./subnet/subnet-policy.ts";
+export { type ChannelVisibility, isVisible } from "./subnet/visibility.ts";
 export type { Transport, TransportListener } from "./transport.ts";

@@ -16,6 +16,9 @@ import {
 import { PoolError } from "./errors.ts";
 import { SealingKey, type SealingKeyOptions } from "./sealing-key.ts";
 
+/** Up to here a loop beats the call into the runtime's copy routine, and the view that it needs. */
+const SHORT_PAYLOAD = 128;
+
 /** Bytes of a heartbeat packet: header and tag. */
 export const HEARTBEAT_SIZE: number = PACKET_OVERHEAD;
 
@@ -71,18 +74,22 @@ function checkedPayloadSize(
   from: number,
   to: number,
 ): number {
-  if (to - from > MAX_EVENTS_PER_PACKET) {
-    throw new PoolError(
-      "too-many-events",
-      `PacketBuilder::${operation} called with ${to - from} events, a packet takes ${MAX_EVENTS_PER_PACKET}`,
-      to - from,
-      MAX_EVENTS_PER_PACKET,
-    );
-  }
+  requireEventCount(operation, to - from);
   let size = 0;
   for (let i = from; i < to; i++) size += EVENT_LENGTH_PREFIX + (events[i] as Uint8Array).length;
   requirePayload(size);
   return size;
+}
+
+function requireEventCount(operation: BuildOperation, count: number): void {
+  if (count > MAX_EVENTS_PER_PACKET) {
+    throw new PoolError(
+      "too-many-events",
+      `PacketBuilder::${operation} called with ${count} events, a packet takes ${MAX_EVENTS_PER_PACKET}`,
+      count,
+      MAX_EVENTS_PER_PACKET,
+    );
+  }
 }
 
 function requirePayload(size: number): void {
@@ -173,6 +180,31 @@ export class PacketBuilder extends Redacted {
   ): number {
     const size = checkedPayloadSize("build", events, from, to);
     return this.#write(target, offset, fields, events, from, to, size);
+  }
+
+  /**
+   * As `buildInto`, of events that are framed already: the `length` bytes of `frames` at `start` are `eventCount` frames one
+   * after the other, by the caller's account. They are copied.
+   */
+  buildFramedInto(
+    target: Uint8Array,
+    offset: number,
+    fields: PacketFields,
+    frames: Uint8Array,
+    start: number,
+    length: number,
+    eventCount: number,
+  ): number {
+    requireEventCount("build", eventCount);
+    requirePayload(length);
+    requireRoom(frames, start, length);
+    requireRoom(target, offset, PACKET_OVERHEAD + length);
+    this.#key.advance();
+    this.#writeHeader(target, offset, fields, eventCount, length);
+    const at = offset + HEADER_SIZE;
+    if (length > SHORT_PAYLOAD) target.set(frames.subarray(start, start + length), at);
+    else for (let i = 0; i < length; i++) target[at + i] = frames[start + i] as number;
+    return this.#key.seal(target, offset, length);
   }
 
   /** Writes a heartbeat at `offset`: no events, no stream, no origin. Returns 84. Throws as `buildInto`. */
@@ -279,6 +311,19 @@ export class PacketBuilder extends Redacted {
   ): number {
     requireRoom(target, offset, PACKET_OVERHEAD + payloadSize);
     this.#key.advance();
+    this.#writeHeader(target, offset, fields, to - from, payloadSize);
+    let at = offset + HEADER_SIZE;
+    for (let i = from; i < to; i++) at = writeEventFrame(target, at, events[i] as Uint8Array);
+    return this.#key.seal(target, offset, payloadSize);
+  }
+
+  #writeHeader(
+    target: Uint8Array,
+    offset: number,
+    fields: PacketFields,
+    eventCount: number,
+    payloadSize: number,
+  ): void {
     const header = this.#startHeader(target, offset, fields.flags);
     header.subprotocolId = fields.subprotocolId;
     header.channelHash = fields.channelHash;
@@ -289,10 +334,7 @@ export class PacketBuilder extends Redacted {
     header.originHashLo = fields.originHashLo;
     header.originHashHi = fields.originHashHi;
     header.payloadLength = payloadSize;
-    header.eventCount = to - from;
-    let at = offset + HEADER_SIZE;
-    for (let i = from; i < to; i++) at = writeEventFrame(target, at, events[i] as Uint8Array);
-    return this.#key.seal(target, offset, payloadSize);
+    header.eventCount = eventCount;
   }
 
   #startHeader(target: Uint8Array, offset: number, flags: number): NetHeader {
