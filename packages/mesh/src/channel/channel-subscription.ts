@@ -35,6 +35,8 @@ export class ChannelSubscription implements Alarm {
   options: SubscribeOptions;
   /** What is being asked at the time. */
   request: MembershipRequest | undefined;
+  /** Whether the application waits to hear that it was accepted. */
+  isAwaited = true;
   /** Tries since it was lost. */
   failures = 0;
   readonly #onDeadline: (subscription: ChannelSubscription) => void;

@@ -2,8 +2,9 @@ import { type MembershipAck, readU64, Subprotocol } from "@netmesh/wire";
 import type { Alarm, CoreState } from "../core/state.ts";
 import type { PacketWriter } from "../session/packet-writer.ts";
 
-/** Least pause before a request is sent again; doubled each time. */
+/** Pause before a request is sent again, the first time and from then on; never less than two round trips. */
 const FIRST_REPEAT_MS = 250;
+const REPEAT_MS = 500;
 
 /** What became of a request: the publisher's answer, or none in time. */
 export type MembershipOutcome = MembershipAck | "timeout";
@@ -29,6 +30,7 @@ export class MembershipRequest implements Alarm {
   readonly #message: Uint8Array;
   readonly #giveUpAtMs: number;
   readonly #onDone: (request: MembershipRequest, outcome: MembershipOutcome) => void;
+  readonly #patienceMs: number;
   #pauseMs: number;
 
   /** @param onDone - called once, unless the request is withdrawn */
@@ -47,8 +49,8 @@ export class MembershipRequest implements Alarm {
     this.#message = message;
     this.#onDone = onDone;
     this.#giveUpAtMs = state.nowMs + state.config.channels.ackTimeoutMs;
-    const roundTripMs = state.peers.getId(publisher)?.session?.roundTripMs ?? 0;
-    this.#pauseMs = Math.max(FIRST_REPEAT_MS, 2 * roundTripMs);
+    this.#patienceMs = 2 * (state.peers.getId(publisher)?.session?.roundTripMs ?? 0);
+    this.#pauseMs = Math.max(FIRST_REPEAT_MS, this.#patienceMs);
   }
 
   /** Sends it, again too, and sets when to do so next. */
@@ -59,7 +61,7 @@ export class MembershipRequest implements Alarm {
       this.#writer.sendMessage(session, Subprotocol.CHANNEL_MEMBERSHIP, this.#message);
     }
     alarms.schedule(this, Math.min(nowMs + this.#pauseMs, this.#giveUpAtMs));
-    this.#pauseMs *= 2;
+    this.#pauseMs = Math.max(REPEAT_MS, this.#patienceMs);
   }
 
   ring(): void {

@@ -72,6 +72,7 @@ export class Subscriptions implements PeerObserver {
     this.#left(this.#leaving.get(keyOf(subscription)));
     if (known === undefined) this.#add(fresh);
     subscription.options = options;
+    subscription.isAwaited = true;
     if (subscription.state === "lost") subscription.failures = 0;
     this.#request(subscription);
     return subscription;
@@ -228,13 +229,16 @@ export class Subscriptions implements PeerObserver {
   #settle(subscription: ChannelSubscription, outcome: MembershipOutcome): void {
     const { counters } = this.#state;
     if (outcome !== "timeout" && outcome.accepted) {
-      const type = subscription.state === "lost" ? "resubscribed" : "subscribed";
-      const isNews = subscription.state !== "active";
+      const wasLost = subscription.state === "lost";
       subscription.state = "active";
       subscription.failures = 0;
       this.#later(subscription, this.#state.config.channels.renewMs);
-      if (type === "resubscribed") counters.resubscribed++;
-      if (isNews) this.#state.emit({ type, subscription });
+      if (wasLost) {
+        counters.resubscribed++;
+        this.#state.emit({ type: "resubscribed", subscription });
+      }
+      if (subscription.isAwaited) this.#state.emit({ type: "subscribed", subscription });
+      subscription.isAwaited = false;
       return;
     }
     const error =
