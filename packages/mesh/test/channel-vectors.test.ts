@@ -94,14 +94,14 @@ describe("subnets of the reference", () => {
     gateway.register("parent", "parent-visible");
     gateway.register("exported", "exported", [0x02000000, 0x02030000]);
     gateway.register("glob", "global");
-    for (const one of capability.subnet_gateway_local_1) {
+    for (const one of channel.subnet_gateway_local_1) {
       const { source, dest, channel_wire_hash: hash, hop_ttl: ttl, hop_count: hops, decision } = one;
       expect(gateway.shouldForward(source, dest, hash, ttl, hops), JSON.stringify(one)).toBe(
         VERDICTS[decision],
       );
     }
     const total = Object.values(gateway.verdicts).reduce((sum, count) => sum + count);
-    expect(total).toBe(capability.subnet_gateway_local_1.length);
+    expect(total).toBe(channel.subnet_gateway_local_1.length);
   });
 });
 

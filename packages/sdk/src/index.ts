@@ -4,7 +4,20 @@
  */
 
 // Keys
-export { bytesToHex, hexToBytes, Identity } from "@netmesh/crypto";
+export {
+  bytesToHex,
+  type DelegationGrant,
+  delegateToken,
+  hexToBytes,
+  Identity,
+  issueToken,
+  Token,
+  TokenChain,
+  TokenError,
+  type TokenErrorCode,
+  type TokenGrant,
+  TokenScope,
+} from "@netmesh/crypto";
 export type {
   Counters,
   HandshakeMode,
@@ -25,13 +38,24 @@ export {
   type CapabilityRequirement,
   type CapabilityScope,
   type CapabilitySet,
+  type ChannelConfig,
+  type ChannelLimits,
+  type ChannelStats,
+  type ChannelVisibility,
+  formatSubnetId,
+  type GatewayVerdict,
   type Gpu,
   type GpuVendor,
   type Hardware,
   type Limits,
   type Modality,
   type Model,
+  parseSubnetId,
   type Software,
+  SubnetGateway,
+  type SubnetId,
+  type SubnetRule,
+  subnetId,
   type Tool,
   validateCapabilities,
 } from "@netmesh/mesh";
@@ -45,11 +69,16 @@ export type {
   TransportOptions,
   TransportStats,
 } from "@netmesh/transport-udp";
+export { channelHash } from "@netmesh/wire";
 // The mesh
 export type { Address } from "./address.ts";
 export type { OpOptions } from "./arguments.ts";
+// Channels
+export type { PublishFailure, PublishOptions, PublishReport, SubscribeOptions } from "./channels.ts";
 // Errors
 export {
+  ChannelAuthError,
+  ChannelError,
   InvalidArgumentError,
   NetError,
   ShutdownError,
@@ -65,4 +94,10 @@ export type { AeadName, MeshOptions, PeerContact, StreamOptions } from "./mesh-o
 export { MeshStream, type StreamStats } from "./mesh-stream.ts";
 export { type Path, Peer } from "./peer.ts";
 export { Subprotocol, type SubprotocolMessage, type SubprotocolOptions } from "./subprotocol.ts";
+export {
+  type ChannelMessage,
+  Subscription,
+  type SubscriptionEvents,
+  type SubscriptionOptions,
+} from "./subscription.ts";
 export { TypedEventTarget, type TypedListener } from "./typed-events.ts";

@@ -4,6 +4,8 @@ import {
   platformRandom,
   StaticKeyPair,
   staticKeyPairFromIdentity,
+  Token,
+  TokenChain,
 } from "@netmesh/crypto";
 import {
   type AnnounceOptions,
@@ -12,6 +14,8 @@ import {
   type CapabilityRequirement,
   type CapabilityScope,
   type CapabilitySet,
+  type ChannelConfig,
+  type ChannelStats,
   type CoreEvent,
   type Counters,
   type HandshakeMode,
@@ -26,6 +30,7 @@ import { type TransportStats, UdpTransport } from "@netmesh/transport-udp";
 import { copyBytes, SocketAddress } from "@netmesh/wire";
 import { type Address, resolveAddress } from "./address.ts";
 import { abortable, type OpOptions, requireBytes, requireId, signalOf, toEvents } from "./arguments.ts";
+import { MeshChannels, type PublishOptions, type PublishReport, type SubscribeOptions } from "./channels.ts";
 import { InvalidArgumentError, ShutdownError, StreamError, TransportError, toNetError } from "./errors.ts";
 import { EventQueue, iterate, type OverflowPolicy } from "./event-queue.ts";
 import type { EventFilter, InboundEvent } from "./inbound-event.ts";
@@ -39,6 +44,7 @@ import {
 import { MeshStream } from "./mesh-stream.ts";
 import { Peer } from "./peer.ts";
 import { Subprotocol, type SubprotocolOptions } from "./subprotocol.ts";
+import type { Subscription } from "./subscription.ts";
 import { TypedEventTarget } from "./typed-events.ts";
 
 /** What a {@link Mesh} announces; data comes through iteration, not through these. */
@@ -79,12 +85,14 @@ export interface NodeCapabilities extends Capabilities {
   readonly metadata: ReadonlyMap<string, string>;
 }
 
-/** Figures of a {@link Mesh}; numbers that only grow, but for the first three. */
+/** Figures of a {@link Mesh}; numbers that only grow, but for the first ones, up to `channels`. */
 export interface MeshStats {
   readonly peers: number;
   readonly streams: number;
   /** Nodes whose capabilities are known. */
   readonly indexedNodes: number;
+  /** Channels that are registered, published and subscribed to here. */
+  readonly channels: ChannelStats;
   /** Events that nobody wanted: no open stream and no matching `events()`, or a stream that failed before it was opened. */
   readonly unclaimedEvents: number;
   /** Which implementation seals packets. */
@@ -127,6 +135,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   readonly #ended = new WeakSet<Stream>();
   readonly #consumers = new Set<Consumer>();
   readonly #subprotocols = new Map<number, Pick<SubprotocolOptions, "onMessage"> & { handle: Subprotocol }>();
+  readonly #channels: MeshChannels;
   readonly #views = new WeakMap<object, Peer>();
   #unclaimedEvents = 0;
   #isStarted = false;
@@ -143,6 +152,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     this.#keys = keys;
     this.#udp = udp;
     this.#node = node(this);
+    this.#channels = new MeshChannels(this.#node);
   }
 
   /** Binds and starts. Rejects with `invalid-argument`, `invalid-length`, `config`, `address-in-use`, `socket`. */
@@ -398,6 +408,66 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     return { ...node.capabilities, tags: [...tags], metadata: new Map(metadata) };
   }
 
+  // Channels
+
+  /**
+   * Lays down for a channel who may subscribe and publish, in place of what was laid down before. As long as there is none,
+   * everybody may subscribe to anything; from then on only to registered channels. Throws `invalid-channel-name`,
+   * `invalid-argument`.
+   */
+  registerChannel(config: ChannelConfig): void {
+    this.#guard(() => this.#node.core.channels.register(config));
+  }
+
+  /** Takes {@link registerChannel} back; false when there was nothing. */
+  unregisterChannel(name: string, options: { readonly isPrefix?: boolean } = {}): boolean {
+    return this.#guard(() => this.#node.core.channels.unregister(name, options.isPrefix));
+  }
+
+  /**
+   * Asks a peer to send what it publishes on a channel. Resolves when it has accepted; rejects with `unauthorized`
+   * (`ChannelAuthError`), `unknown-channel`, `rate-limited`, `too-many-channels`, `ack-timeout`, `unknown-peer`. When the peer is
+   * lost, or comes back as a new process, the mesh asks again, with the same token and group, until it is accepted.
+   */
+  async subscribe(publisher: bigint, channel: string, options: SubscribeOptions = {}): Promise<Subscription> {
+    this.#requireRunning();
+    try {
+      return await this.#channels.subscribe(publisher, channel, options);
+    } catch (error) {
+      throw toNetError(error);
+    }
+  }
+
+  /**
+   * Sends events to everybody who has subscribed and may have them; this node itself gets none. Nothing waits: a subscriber
+   * without room is reported, with the number of events that were taken for it. Rejects with `publish-denied`,
+   * `message-too-large`, and with `publish-failed` when no subscriber at all could be sent to and `onFailure` is `"best-effort"`.
+   */
+  async publish(
+    channel: string,
+    data: Uint8Array | readonly Uint8Array[],
+    options: PublishOptions = {},
+  ): Promise<PublishReport> {
+    return this.#guard(() => this.#channels.publish(channel, data, options));
+  }
+
+  /**
+   * Keeps a token, or a chain of them, that was issued to this node: it is presented where it lets this node subscribe, and lets
+   * it publish. Throws `invalid-argument` when it is for somebody else, or not signed by its issuer.
+   */
+  installToken(token: Token | TokenChain): void {
+    const chain = token instanceof Token ? new TokenChain([token]) : token;
+    this.#guard(() => this.#node.core.channels.installToken(chain));
+  }
+
+  /**
+   * Lets no token of an issuer (entity id, 32 bytes) below that generation count here any more; false when it was so already.
+   * Who has subscribed with one is left out of the next publication.
+   */
+  revokeTokens(issuer: Uint8Array, generation: number): boolean {
+    return this.#guard(() => this.#node.core.channels.revokeTokens(issuer, generation));
+  }
+
   // Data
 
   /**
@@ -483,6 +553,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
       peers: this.#node.core.peerCount,
       streams,
       indexedNodes: this.#node.core.capabilities.size,
+      channels: this.#node.core.channelStats,
       unclaimedEvents: this.#unclaimedEvents,
       aead: this.#node.core.aead.name as AeadName,
       socket: this.#udp?.stats(),
@@ -509,6 +580,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     for (const pending of [...this.#attempts.values(), ...this.#accepts.values()]) pending.reject(error);
     this.#attempts.clear();
     this.#accepts.clear();
+    this.#channels.shutdown(error);
     const closing = [...this.#streams.values()].map((stream) => stream.close({ timeoutMs: graceMs }));
     await Promise.all(closing);
     await this.#node.close();
@@ -532,6 +604,13 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
         return;
       case "data":
         this.#onData(event);
+        return;
+      case "subscribed":
+      case "subscribe-failed":
+      case "subscription-lost":
+      case "resubscribed":
+      case "unsubscribed":
+        this.#channels.onEvent(event);
         return;
       case "capabilities-changed":
         this.announce("capabilities-changed", { nodeId: event.nodeId });
@@ -572,6 +651,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   }
 
   #onData(data: DataEvent): void {
+    if (this.#channels.onData(data)) return;
     const { session, stream, packet } = data;
     const handle = this.#streams.get(stream);
     if (handle !== undefined) {
