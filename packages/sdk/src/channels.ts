@@ -192,14 +192,16 @@ export class MeshChannels {
     });
   }
 
-  /** Ends everything; pending operations fail with the error. */
+  /** Ends everything, and tells the publishers without waiting for them; pending operations fail with the error. */
   shutdown(error: unknown): void {
-    for (const shared of this.#subscriptions.values()) {
+    for (const [engine, shared] of this.#subscriptions) {
+      this.#node.core.channels.unsubscribe(engine);
       this.#settle(shared, error);
       for (const handle of shared.handles) handle.end();
     }
     this.#subscriptions.clear();
     for (const farewells of this.#farewells.values()) for (const resolve of farewells) resolve();
     this.#farewells.clear();
+    this.#node.touch();
   }
 }

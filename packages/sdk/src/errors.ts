@@ -1,4 +1,4 @@
-import { CryptoError } from "@netmesh/crypto";
+import { CryptoError, TokenError as CryptoTokenError } from "@netmesh/crypto";
 import { MeshError } from "@netmesh/mesh";
 import { TransportError as UdpError } from "@netmesh/transport-udp";
 import { WireError } from "@netmesh/wire";
@@ -85,6 +85,11 @@ export class ChannelAuthError extends ChannelError {
   override readonly name: string = "ChannelAuthError";
 }
 
+/** A token cannot be issued, passed on or read: the codes of `TokenErrorCode`. */
+export class TokenError extends NetError {
+  override readonly name: string = "TokenError";
+}
+
 /** A subprotocol cannot be handled here: `subprotocol-in-use`. */
 export class SubprotocolError extends NetError {
   override readonly name: string = "SubprotocolError";
@@ -133,6 +138,7 @@ export function toNetError(error: unknown): unknown {
   if (STREAM_CODES.has(code)) {
     return new StreamError(code, message, { limit: (error as MeshError).limit }, options);
   }
+  if (error instanceof CryptoTokenError) return new TokenError(code, message, options);
   if (code === "unauthorized") return new ChannelAuthError(code, message, undefined, options);
   if (CHANNEL_CODES.has(code)) return new ChannelError(code, message, undefined, options);
   if (code === "subprotocol-in-use") return new SubprotocolError(code, message, options);

@@ -6,16 +6,11 @@
 // Keys
 export {
   bytesToHex,
-  type DelegationGrant,
-  delegateToken,
   hexToBytes,
   Identity,
-  issueToken,
   Token,
   TokenChain,
-  TokenError,
   type TokenErrorCode,
-  type TokenGrant,
   TokenScope,
 } from "@netmesh/crypto";
 export type {
@@ -84,6 +79,7 @@ export {
   ShutdownError,
   StreamError,
   SubprotocolError,
+  TokenError,
   TransportError,
 } from "./errors.ts";
 export type { OverflowPolicy } from "./event-queue.ts";
@@ -100,4 +96,11 @@ export {
   type SubscriptionEvents,
   type SubscriptionOptions,
 } from "./subscription.ts";
+export {
+  delegateToken,
+  issueToken,
+  type TokenAction,
+  type TokenDelegation,
+  type TokenGrant,
+} from "./tokens.ts";
 export { TypedEventTarget, type TypedListener } from "./typed-events.ts";

@@ -662,8 +662,10 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
       this.#node.core.consumed(session, stream, packet.wireBytes);
       return;
     }
-    if (!stream.receivesReliably) {
+    // Nobody will open the stream of a channel that was left.
+    if (!stream.receivesReliably || packet.channelHash !== 0) {
       this.#unclaimedEvents += packet.events.length;
+      this.#node.core.consumed(session, stream, packet.wireBytes);
       return;
     }
     const waiting = this.#unclaimed.get(stream);
