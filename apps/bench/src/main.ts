@@ -2,6 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { JOBS, selectJobs } from "./measurements/catalogue.ts";
+import { pipelineNote } from "./measurements/pipeline.ts";
 import { transportNotes } from "./measurements/transport.ts";
 import { type Report, summarise, thisMachine } from "./report.ts";
 import { readSettings, type Settings, USAGE, UsageError } from "./settings.ts";
@@ -26,6 +27,8 @@ async function measure({ limits, only, jsonPath }: Settings): Promise<void> {
   stdout.write(`${formatTable(report.measurements)}\n`);
   const isCompared = report.measurements.some(({ name }) => name.startsWith("transport-"));
   if (isCompared) for (const note of transportNotes) stdout.write(`${note}\n`);
+  const isPipeline = report.measurements.some(({ name }) => name.startsWith("pipeline"));
+  if (isPipeline && pipelineNote !== undefined) stdout.write(`${pipelineNote}\n`);
 
   const path = jsonPath === undefined ? DEFAULT_JSON_PATH : resolve(jsonPath);
   await mkdir(dirname(path), { recursive: true });

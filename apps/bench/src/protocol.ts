@@ -16,7 +16,12 @@ export interface Calls {
   begin: { params: null; result: null };
   /** Sends events of one size as fast as the link takes them. */
   flood: {
-    params: { readonly payloadBytes: number; readonly milliseconds: number };
+    params: {
+      readonly payloadBytes: number;
+      /** Events that are handed over at once, where the link takes several. */
+      readonly batchEvents: number;
+      readonly milliseconds: number;
+    };
     result: { readonly sent: number };
   };
   /** Waits until that many events have arrived, or no more come. */

@@ -19,6 +19,14 @@ export class Tally {
     this.#lastAtMs = now;
   };
 
+  /** Counts the events of a batch. */
+  readonly addAll = (events: readonly Uint8Array[]): void => {
+    const now = performance.now();
+    if (this.#events === 0) this.#firstAtMs = now;
+    this.#events += events.length;
+    this.#lastAtMs = now;
+  };
+
   clear(): void {
     this.#events = 0;
     this.#firstAtMs = 0;

@@ -29,6 +29,7 @@ const handlers: Handlers = {
     return await end.listen((accepted) => {
       link = accepted;
       accepted.onEvent = isEcho ? (event) => void accepted.send(event) : tally.add;
+      accepted.onBatch = tally.addAll;
     });
   },
 
@@ -63,11 +64,20 @@ const handlers: Handlers = {
     return null;
   },
 
-  async flood({ payloadBytes, milliseconds }) {
+  async flood({ payloadBytes, batchEvents, milliseconds }) {
     const to = connected();
     const event = new Uint8Array(payloadBytes).fill(0x5a);
     const until = performance.now() + milliseconds;
     let sent = 0;
+    if (batchEvents > 1) {
+      if (to.sendAll === undefined) throw new Error("this link takes events one by one");
+      const events = Array.from({ length: batchEvents }, () => event);
+      do {
+        await to.sendAll(events);
+        sent += batchEvents;
+      } while (performance.now() < until);
+      return { sent };
+    }
     do {
       for (let i = 0; i < CLOCK_INTERVAL; i++) {
         const room = to.send(event);

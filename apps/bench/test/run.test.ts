@@ -154,7 +154,7 @@ describe("workers", () => {
     const failing = withWorkers(async (start) => {
       const worker = start("sender", "dgram");
       pid = worker.pid;
-      await worker.call("flood", { payloadBytes: 64, milliseconds: 1 });
+      await worker.call("flood", { payloadBytes: 64, batchEvents: 1, milliseconds: 1 });
     });
     await expect(failing).rejects.toThrow("sender there is no link");
     expect(() => process.kill(pid as number, 0)).toThrow("ESRCH");

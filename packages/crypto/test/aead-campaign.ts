@@ -1,6 +1,7 @@
 // Differential fuzzing of every AEAD provider against node:crypto: `pnpm fuzz:aead [--cases 1000000] [--seed N]`.
 import { parseArgs } from "node:util";
 import { sodiumAead } from "../src/aead/native.ts";
+import { opensslAead } from "../src/aead/openssl.ts";
 import { aeadProvider, aeadProviderNames } from "../src/index.ts";
 import { compareWithReference } from "./support/differential.ts";
 import { referenceName, referenceSeal } from "./support/reference-aead.ts";
@@ -11,7 +12,9 @@ const seed = Number(values.seed ?? Date.now() % 2 ** 31);
 const STEP = 10_000;
 
 const sodium = sodiumAead();
+const openssl = opensslAead();
 const providers = aeadProviderNames().map((name) => aeadProvider(name));
+if (openssl !== undefined) providers.push({ ...openssl, name: "openssl" });
 if (sodium !== undefined) providers.push({ ...sodium, name: "sodium" });
 for (const provider of providers) {
   const startedAt = performance.now();

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { sodiumAead } from "../src/aead/native.ts";
+import { opensslAead } from "../src/aead/openssl.ts";
 import { passesSelfTest } from "../src/aead/self-test.ts";
 import {
   AEAD_BATCH_SIZE,
@@ -17,8 +18,10 @@ import { referenceName, referenceSeal } from "./support/reference-aead.ts";
 import { pattern } from "./support/vectors.ts";
 
 const sodium = sodiumAead();
+const openssl = opensslAead();
 const providers: [string, AeadProvider][] = aeadProviderNames().map((name) => [name, aeadProvider(name)]);
 // The provider "native" leaves short packets to another one: here it has to do everything itself.
+if (openssl !== undefined) providers.push(["OpenSSL for every length", openssl]);
 if (sodium !== undefined) providers.push(["sodium for every length", sodium]);
 
 const OVERHEAD = 84;

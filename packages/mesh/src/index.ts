@@ -55,6 +55,8 @@ export type { Alarm } from "./core/state.ts";
 export { MeshError, type MeshErrorCode } from "./errors.ts";
 export type { HandshakeMode } from "./handshake/initiation.ts";
 export type { SecurityMode, SessionSecurity } from "./handshake/security.ts";
+// Identities
+export { IdentityState } from "./identity/identity-state.ts";
 export { MeshNode, type NodeOptions, platformScheduler, type Scheduler } from "./node.ts";
 // Path MTU discovery
 export { BASE_DATAGRAM_BYTES } from "./path-mtu/constants.ts";
@@ -75,11 +77,14 @@ export {
 } from "./session/session.ts";
 // Streams
 export type { CongestionControl } from "./stream/congestion/congestion-control.ts";
+export { FramedPacket } from "./stream/framed-packet.ts";
+export { MemoryPiece, MemoryPieces } from "./stream/memory-pieces.ts";
 export { PacketAssembly } from "./stream/packet-assembly.ts";
+export { PacketQueue } from "./stream/packet-queue.ts";
 export { ReceiveVerdict, ReceiveWindow } from "./stream/receive-window.ts";
 export { RoundTrip } from "./stream/round-trip.ts";
 export { SendCredit } from "./stream/send-credit.ts";
-export { maxPendingForWindow, SendWindow, type SentPacket } from "./stream/send-window.ts";
+export { maxPendingForWindow, SendWindow } from "./stream/send-window.ts";
 export { type HeldPacket, Stream } from "./stream/stream.ts";
 export {
   DEFAULT_WINDOW_BYTES,

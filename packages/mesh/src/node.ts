@@ -64,8 +64,9 @@ export class MeshNode implements CoreSink {
     return this.core.counters;
   }
 
-  /** Lets the outputs of calls to the core go out, once this turn's code has run. */
+  /** Lets the outputs of calls to the core go out, once this turn's code has run; packets at once when there are many. */
   touch(): void {
+    if (this.core.isFlushDue && !this.#isDraining && !this.#isClosed) this.core.flush(this);
     if (this.#isTouched || this.#isDraining || this.#isClosed) return;
     this.#isTouched = true;
     this.#scheduler.soon(this.#onSoon);

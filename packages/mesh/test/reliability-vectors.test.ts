@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { FramedPacket } from "../src/stream/framed-packet.ts";
 import { REFERENCE_SPAN, ReceiveVerdict, ReceiveWindow } from "../src/stream/receive-window.ts";
 import { SendCredit } from "../src/stream/send-credit.ts";
 import { maxPendingForWindow, SendWindow } from "../src/stream/send-window.ts";
@@ -81,7 +82,7 @@ function replay(
   let nowMs = 0;
   for (const step of (cases.find((one) => one.name === name) as (typeof cases)[number]).steps) {
     const [op, argument] = step.op;
-    if (op === "on_send") window.register([], 0, nowMs);
+    if (op === "on_send") window.register(new FramedPacket(), 0, nowMs);
     else if (op === "advance_ms") nowMs += Number(argument);
     else if (op === "on_ack") window.acknowledge(Number(argument), nowMs);
     else if (op === "get_timed_out") window.timeOut(nowMs);
@@ -106,7 +107,7 @@ describe("the send window acts as the reference's", () => {
   it("in its time-out, 60 ms after a first round trip of 20 ms", () => {
     const window = new SendWindow(32, 10_000);
     expect(window.roundTrip.timeoutMs).toBe(50);
-    window.register([], 0, 0);
+    window.register(new FramedPacket(), 0, 0);
     window.acknowledge(1, 20);
     expect(window.roundTrip.timeoutMs).toBe(60);
   });
@@ -120,7 +121,7 @@ describe("the send window acts as the reference's", () => {
 
   it("in knowing nothing of packets that were never sent", () => {
     const window = new SendWindow(32, 10_000);
-    window.register([], 0, 0);
+    window.register(new FramedPacket(), 0, 0);
     for (let sequence = 5; sequence < 70; sequence++) {
       expect(window.reportMissing(sequence, 1_000)).toBeUndefined();
     }
@@ -132,14 +133,14 @@ describe("the send window acts as the reference's", () => {
 describe("the send window is better than the reference's", () => {
   it("never discards a packet to make room for another (S4)", () => {
     const window = new SendWindow(3, 10_000);
-    for (let i = 0; i < 3; i++) window.register([], 0, 0);
+    for (let i = 0; i < 3; i++) window.register(new FramedPacket(), 0, 0);
     expect(window.canSend).toBe(false);
     expect([0, 1, 2].map((sequence) => window.get(sequence)?.sequence)).toEqual([0, 1, 2]);
   });
 
   it("waits longer after each time-out, up to four seconds (S6)", () => {
     const window = new SendWindow(32, 60_000);
-    window.register([], 0, 0);
+    window.register(new FramedPacket(), 0, 0);
     const pauses: number[] = [];
     for (let last = 0; pauses.length < 9; ) {
       const due = window.deadline;
@@ -153,7 +154,7 @@ describe("the send window is better than the reference's", () => {
 
   it("gives up by time, not after three repairs, and not without a last try (S6)", () => {
     const window = new SendWindow(32, 10_000);
-    window.register([], 0, 0);
+    window.register(new FramedPacket(), 0, 0);
     let tries = 0;
     while (window.timeOut(window.deadline) !== "gave-up") tries++;
     expect(tries).toBeGreaterThan(7);
@@ -167,7 +168,7 @@ describe("the send window is better than the reference's", () => {
 
   it("probes with the oldest packet only, and sends the lost rest as acknowledgements come (S6)", () => {
     const window = new SendWindow(128, 10_000);
-    for (let i = 0; i < 20; i++) window.register([], 0, 0);
+    for (let i = 0; i < 20; i++) window.register(new FramedPacket(), 0, 0);
     expect(window.timeOut(50)).toMatchObject({ sequence: 0 });
     expect(window.timeOut(50)).toBeUndefined();
     expect(window.nextLost(55)).toMatchObject({ sequence: 1 });
@@ -178,7 +179,7 @@ describe("the send window is better than the reference's", () => {
 
   it("does not send a late flight again (S6)", () => {
     const window = new SendWindow(128, 10_000);
-    for (let i = 0; i < 20; i++) window.register([], 0, 0);
+    for (let i = 0; i < 20; i++) window.register(new FramedPacket(), 0, 0);
     window.timeOut(50);
     window.acknowledge(2, 60);
     expect(window.nextLost(60)).toBeUndefined();
@@ -186,7 +187,7 @@ describe("the send window is better than the reference's", () => {
 
   it("keeps 0.7 of its congestion window after a loss, once per flight (S6)", () => {
     const window = new SendWindow(128, 10_000);
-    for (let i = 0; i < 32; i++) window.register([], 0, 0);
+    for (let i = 0; i < 32; i++) window.register(new FramedPacket(), 0, 0);
     for (const sequence of [0, 3, 7]) expect(window.reportMissing(sequence, 100)).toBeDefined();
     expect(window.congestion.windowPackets).toBeCloseTo(22.4);
     expect(window.reportMissing(3, 101)).toBeUndefined();
@@ -194,7 +195,9 @@ describe("the send window is better than the reference's", () => {
 
   it("knows a packet before it is on the wire, so that no acknowledgement is missed (S19)", () => {
     const window = new SendWindow(128, 10_000);
-    expect(window.register([], 0, 0)).toMatchObject({ sequence: 0 });
+    const packet = new FramedPacket();
+    window.register(packet, 0, 0);
+    expect(packet.sequence).toBe(0);
     expect(window.acknowledge(1, 0)).toBe(1);
     expect(window.deadline).toBe(Number.POSITIVE_INFINITY);
   });

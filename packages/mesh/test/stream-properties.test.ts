@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DeadlineHeap, type Timed } from "../src/core/deadline-heap.ts";
+import { FramedPacket } from "../src/stream/framed-packet.ts";
 import { ReceiveVerdict, ReceiveWindow } from "../src/stream/receive-window.ts";
 import { SendCredit } from "../src/stream/send-credit.ts";
 import { SendWindow } from "../src/stream/send-window.ts";
@@ -173,7 +174,11 @@ describe("the send window", () => {
         for (const [op, argument] of operations) {
           nowMs += argument;
           if (op === "send") {
-            if (window.canSend) expect(window.register([], 0, nowMs).sequence).toBe(sent++);
+            if (window.canSend) {
+              const packet = new FramedPacket();
+              window.register(packet, 0, nowMs);
+              expect(packet.sequence).toBe(sent++);
+            }
           } else if (op === "ack") {
             const total = Math.min(sent, acknowledged + argument - 20);
             const released = window.acknowledge(acknowledged + argument - 20, nowMs);
@@ -210,7 +215,7 @@ describe("the send window", () => {
   it("releases what it holds when it has carried many packets", () => {
     const window = new SendWindow(16_384, 10_000);
     for (let i = 0; i < 50_000; i++) {
-      window.register([], 0, i);
+      window.register(new FramedPacket(), 0, i);
       if (i % 7 === 0) window.acknowledge(i - 3, i);
     }
     expect(window.get(49_999)?.sequence).toBe(49_999);

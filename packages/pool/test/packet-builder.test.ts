@@ -1,5 +1,5 @@
 import { PacketCipher } from "@netmesh/crypto";
-import { decodeEventFrames, decodeHeader, HEADER_SIZE, PacketFlags } from "@netmesh/wire";
+import { decodeEventFrames, decodeHeader, encodeEventFrames, HEADER_SIZE, PacketFlags } from "@netmesh/wire";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
@@ -27,6 +27,40 @@ function open(packet: Uint8Array, usedKey = key, sessionId = SESSION_ID): number
 }
 
 const events = (count: number, size = 0) => Array.from({ length: count }, () => new Uint8Array(size));
+
+test("a packet of framed events is the packet of those events, and leaves the frames as they are", () => {
+  for (const list of [[], [pattern(3, 1)], [pattern(3, 1), new Uint8Array(0), pattern(4_000, 2)]]) {
+    const memory = pattern(9_000, 5);
+    const frames = encodeEventFrames(list);
+    memory.set(frames, 77);
+    const before = memory.slice();
+    const fields = { ...packetFields(), streamIdLo: 7, sequenceLo: 9, flags: PacketFlags.RELIABLE };
+    const expected = new Uint8Array(84 + frames.length);
+    make().buildInto(expected, 0, fields, list, 0, list.length);
+    const target = new Uint8Array(10 + expected.length);
+    const length = make().buildFramedInto(target, 10, fields, memory, 77, frames.length, list.length);
+    expect(target.subarray(10)).toEqual(expected);
+    expect(length).toBe(expected.length);
+    expect(memory).toEqual(before);
+  }
+});
+
+test("framed events that a packet does not take are refused before a byte is written or a counter used", () => {
+  const builder = make();
+  const target = pattern(9_000, 1);
+  const frames = new Uint8Array(9_000);
+  const refuses = (code: string, offset: number, start: number, length: number, count: number) => {
+    expect(() =>
+      builder.buildFramedInto(target, offset, packetFields(), frames, start, length, count),
+    ).toThrow(expect.objectContaining({ code }));
+  };
+  refuses("too-many-events", 0, 0, 8_108, 2_028);
+  refuses("message-too-large", 0, 0, 8_109, 1);
+  refuses("buffer-too-small", 0, 8_000, 1_001, 1);
+  refuses("buffer-too-small", 1_000, 0, 8_000, 1);
+  expect(target).toEqual(pattern(9_000, 1));
+  expect(counterOf(builder.build(1n, 0n, none))).toBe(0n);
+});
 
 test("what is built comes out again, whatever the fields", () => {
   const u64 = fc.bigInt(0n, 2n ** 64n - 1n);

@@ -25,7 +25,7 @@ export type RouteVerdict =
   | "too-short"
   /** Dropped: no routing magic. */
   | "invalid-header"
-  /** Dropped: this node is the source. */
+  /** Dropped: this node is the source, and the datagram has been forwarded since. */
   | "loop"
   /** Dropped: no forward is left, or none would be left after this one. */
   | "ttl-expired"
@@ -57,7 +57,7 @@ export class RouteDecision {
   readonly #header: RoutingHeader = new RoutingHeader();
 
   /**
-   * @param role a `router` drops datagrams whose source is this node; a `proxy` does not check
+   * @param role a `router` drops forwarded datagrams whose source is this node; a `proxy` does not check
    */
   constructor(table: RoutingTable, role: "router" | "proxy") {
     this.#table = table;
@@ -89,7 +89,8 @@ export class RouteDecision {
     const header = this.#header.wrap(bytes, offset);
     this.hasPriority = (header.flags & RoutingFlags.PRIORITY) !== 0;
     if (this.#table.isLocal(header.destinationLo, header.destinationHi)) return "local";
-    if (this.#dropsLoops && header.sourceId === this.#localSourceId) return "loop";
+    // Source ids have 32 bits and collide: what nobody has forwarded yet comes from a namesake, not from here.
+    if (this.#dropsLoops && header.sourceId === this.#localSourceId && header.hopCount > 0) return "loop";
     if (header.isExpired) return "ttl-expired";
     const nextHop = this.#table.lookup(header.destinationLo, header.destinationHi, nowMs);
     if (nextHop === undefined) return "no-route";

@@ -1,4 +1,5 @@
 import { hashU64, type SocketAddress } from "@netmesh/wire";
+import { FlowCache } from "./flow-cache.ts";
 
 // One record is six words: low half, high half, state, next hop, and updatedAt as a float in two words.
 // A lookup then touches one stretch of memory, whatever the size of the table.
@@ -17,6 +18,8 @@ const METRIC_MASK = 0xffff;
 const FIRST_CAPACITY = 16;
 /** Slots in use before the table doubles, of 10. */
 const MAX_LOAD_TENTHS = 7;
+/** Slots beyond which records no longer stay in a core's caches, and flows are looked up in front of them. */
+const CACHED_FLOWS_FROM = 32_768;
 
 /**
  * Open-addressed records `destination → next hop, metric, active, session, updatedAt` in one typed
@@ -30,6 +33,7 @@ export class RouteStore {
   #mask = 0;
   #words: Uint32Array = new Uint32Array(0);
   #floats: Float64Array = new Float64Array(0);
+  #flows: FlowCache | undefined;
 
   constructor(seed: number) {
     this.#seed = seed;
@@ -53,11 +57,37 @@ export class RouteStore {
 
   /** Slot of the destination, or a negative number. */
   find(lo: number, hi: number): number {
+    return this.#find(hashU64(lo, hi, this.#seed), lo, hi);
+  }
+
+  /** Next hop of an active record that is at most `maxAgeMs` old; the call for the packet path. */
+  lookup(lo: number, hi: number, maxAgeMs: number, nowMs: number): SocketAddress | undefined {
+    const hash = hashU64(lo, hi, this.#seed);
+    const flows = this.#flows;
+    if (flows !== undefined) {
+      const hop = flows.find(hash, lo >>> 0, hi >>> 0, nowMs);
+      if (hop >= 0) return this.#hops.at(hop);
+    }
+    const slot = this.#find(hash, lo, hi);
+    if (slot < 0 || !this.isActive(slot)) return undefined;
+    const updatedAtMs = this.updatedAtMs(slot);
+    if (nowMs - updatedAtMs > maxAgeMs) return undefined;
+    const hop = this.#words[slot * WORDS + NEXT_HOP_AT] as number;
+    flows?.put(hash, lo >>> 0, hi >>> 0, hop, updatedAtMs + maxAgeMs);
+    return this.#hops.at(hop);
+  }
+
+  /** Forgets what lookups remember: records are used up to another age from now on. */
+  forgetFlows(): void {
+    this.#flows?.clear();
+  }
+
+  #find(hash: number, lo: number, hi: number): number {
     const words = this.#words;
     const mask = this.#mask;
     const wantedLo = lo >>> 0;
     const wantedHi = hi >>> 0;
-    let slot = hashU64(lo, hi, this.#seed) & mask;
+    let slot = hash & mask;
     for (;;) {
       const at = slot * WORDS;
       if (words[at + STATE_AT] === 0) return ~slot;
@@ -94,6 +124,15 @@ export class RouteStore {
     return this.#hops.at(this.#words[slot * WORDS + NEXT_HOP_AT] as number);
   }
 
+  /** Number of a next hop that some record refers to, for {@link RouteStore.usesNextHop}. */
+  nextHopNumber(hop: SocketAddress): number | undefined {
+    return this.#hops.numberOf(hop);
+  }
+
+  usesNextHop(slot: number, hopNumber: number): boolean {
+    return this.#words[slot * WORDS + NEXT_HOP_AT] === hopNumber;
+  }
+
   updatedAtMs(slot: number): number {
     return this.#floats[slot * FLOATS + UPDATED_AT] as number;
   }
@@ -103,6 +142,7 @@ export class RouteStore {
   }
 
   setActive(slot: number, active: boolean): void {
+    this.#forgetFlow(slot);
     const at = slot * WORDS + STATE_AT;
     this.#words[at] = active ? this.#state(slot) | ACTIVE : this.#state(slot) & ~ACTIVE;
   }
@@ -110,6 +150,7 @@ export class RouteStore {
   /** Replaces what the record says; it becomes active. */
   replace(slot: number, hop: SocketAddress, metric: number, isSession: boolean, nowMs: number): void {
     const at = slot * WORDS;
+    this.#forgetFlow(slot);
     // Acquire before release: the hop may be the one already stored.
     const acquired = this.#hops.acquire(hop);
     this.#hops.release(this.#words[at + NEXT_HOP_AT] as number);
@@ -137,6 +178,7 @@ export class RouteStore {
   remove(slot: number): void {
     const words = this.#words;
     const mask = this.#mask;
+    this.#forgetFlow(slot);
     this.#hops.release(words[slot * WORDS + NEXT_HOP_AT] as number);
     let hole = slot;
     for (let next = (hole + 1) & mask; words[next * WORDS + STATE_AT] !== 0; next = (next + 1) & mask) {
@@ -149,6 +191,10 @@ export class RouteStore {
     }
     words[hole * WORDS + STATE_AT] = 0;
     this.#count -= 1;
+  }
+
+  #forgetFlow(slot: number): void {
+    this.#flows?.invalidate(hashU64(this.lo(slot), this.hi(slot), this.#seed));
   }
 
   #state(slot: number): number {
@@ -176,6 +222,7 @@ export class RouteStore {
 
   #allocate(capacity: number): void {
     this.#mask = capacity - 1;
+    if (capacity >= CACHED_FLOWS_FROM) this.#flows ??= new FlowCache();
     this.#words = new Uint32Array(capacity * WORDS);
     this.#floats = new Float64Array(this.#words.buffer);
   }
@@ -194,6 +241,10 @@ class NextHops {
 
   at(index: number): SocketAddress {
     return this.#addresses[index] as SocketAddress;
+  }
+
+  numberOf(address: SocketAddress): number | undefined {
+    return this.#indexByKey.get(address.key);
   }
 
   acquire(address: SocketAddress): number {

@@ -2,7 +2,7 @@
 export type RoutingErrorCode =
   /** A metric that is no integer 0..65535. */
   | "invalid-metric"
-  /** A limit (age, count) that is negative or not a number. */
+  /** A limit (age, count, rate) outside its range, or not a number. */
   | "invalid-limit";
 
 /** What `@netmesh/routing` throws on arguments that make no sense; nothing has changed then. */
@@ -24,4 +24,10 @@ export class RoutingError extends Error {
 export function requireLimit(name: string, value: number): void {
   if (value >= 0) return;
   throw new RoutingError("invalid-limit", `${name} must be 0 or more, got ${value}`, value);
+}
+
+/** Throws `invalid-limit` unless the value is 1 or more, whole or infinite. */
+export function requireCount(name: string, value: number): void {
+  if (value >= 1 && (Number.isInteger(value) || value === Number.POSITIVE_INFINITY)) return;
+  throw new RoutingError("invalid-limit", `${name} must be an integer of 1 or more, got ${value}`, value);
 }

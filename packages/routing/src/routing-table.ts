@@ -30,6 +30,8 @@ export interface Route {
   /** 0..65535, lower wins. */
   readonly metric: number;
   readonly isActive: boolean;
+  /** Whether it follows from a session, and not from discovery or a detour. */
+  readonly isSession: boolean;
   /** Monotonic milliseconds of the last confirmation. */
   readonly updatedAtMs: number;
 }
@@ -96,7 +98,7 @@ export class RoutingTable {
   }
 
   /**
-   * Installs a route that follows from a session or a reroute: replaces whatever there is, metric 1,
+   * Installs a route that follows from a session: replaces whatever there is, metric 1,
    * active.
    *
    * @returns false when the table is full of session routes; that is counted as refused.
@@ -127,29 +129,88 @@ export class RoutingTable {
    * @throws RoutingError `invalid-metric`
    */
   addRouteWithMetric(destination: bigint, nextHop: SocketAddress, metric: number, nowMs: number): boolean {
-    if (!Number.isInteger(metric) || metric < 0 || metric > MAX_METRIC) {
-      throw new RoutingError(
-        "invalid-metric",
-        `a metric is an integer 0..${MAX_METRIC}, got ${metric}`,
-        metric,
-      );
-    }
+    requireMetric(metric);
     const [lo, hi] = [low32(destination), high32(destination)];
     const slot = this.#store.find(lo, hi);
-    if (slot < 0) {
-      if (this.#store.count >= this.#maxRoutes) {
-        this.#refused += 1;
-        return false;
-      }
-      this.#store.insert(lo, hi, nextHop, metric, false, nowMs);
-      return true;
-    }
+    if (slot < 0) return this.#insertDiscovered(lo, hi, nextHop, metric, nowMs);
     if (metric < this.#store.metric(slot)) {
       this.#store.replace(slot, nextHop, metric, false, nowMs);
       return true;
     }
     this.#store.touch(slot, nowMs);
     return false;
+  }
+
+  /**
+   * Takes the offer of a next hop by a pingwave, and never lets it displace a better route: installed
+   * when the destination is new or the metric strictly lower. Only the installed next hop keeps its
+   * route fresh, or improves its own metric; a route that it has not confirmed within
+   * `confirmWithinMs` gives way to any offer. The route of a session stays.
+   *
+   * @param metric 2..65535
+   * @returns whether the offered next hop is now installed; false also when a full table refused it
+   * @throws RoutingError `invalid-metric`
+   */
+  offerRoute(
+    destinationLo: number,
+    destinationHi: number,
+    nextHop: SocketAddress,
+    metric: number,
+    confirmWithinMs: number,
+    nowMs: number,
+  ): boolean {
+    requireMetric(metric);
+    const store = this.#store;
+    const slot = store.find(destinationLo, destinationHi);
+    if (slot < 0) return this.#insertDiscovered(destinationLo, destinationHi, nextHop, metric, nowMs);
+    const isInstalled = store.nextHop(slot).equals(nextHop);
+    if (store.isSession(slot)) {
+      if (isInstalled) store.touch(slot, nowMs);
+      return isInstalled;
+    }
+    if (metric < store.metric(slot) || nowMs - store.updatedAtMs(slot) > confirmWithinMs) {
+      store.replace(slot, nextHop, metric, false, nowMs);
+      return true;
+    }
+    if (isInstalled && metric === store.metric(slot)) store.touch(slot, nowMs);
+    return isInstalled;
+  }
+
+  /**
+   * Sends a destination elsewhere for the time being, whatever its route was: a detour, which any
+   * better offer displaces. False when a full table refused it.
+   *
+   * @param metric 0..65535, the detour's own
+   * @throws RoutingError `invalid-metric`
+   */
+  setDetour(destination: bigint, nextHop: SocketAddress, metric: number, nowMs: number): boolean {
+    requireMetric(metric);
+    const slot = this.#find(destination);
+    if (slot < 0) {
+      return this.#insertDiscovered(low32(destination), high32(destination), nextHop, metric, nowMs);
+    }
+    this.#store.replace(slot, nextHop, metric, false, nowMs);
+    return true;
+  }
+
+  /** A copy of the route, stale or inactive ones included. */
+  route(destination: bigint): Route | undefined {
+    const slot = this.#find(destination);
+    return slot < 0 ? undefined : this.#routeAt(slot);
+  }
+
+  /** Destinations whose packets go to `nextHop`, stale and inactive routes included. */
+  destinationsVia(nextHop: SocketAddress): bigint[] {
+    const store = this.#store;
+    const hop = store.nextHopNumber(nextHop);
+    const found: bigint[] = [];
+    if (hop === undefined) return found;
+    for (let slot = 0; slot < store.capacity; slot++) {
+      if (store.isUsed(slot) && store.usesNextHop(slot, hop)) {
+        found.push(joinU64(store.lo(slot), store.hi(slot)));
+      }
+    }
+    return found;
   }
 
   /** Removes the route and returns what it was, `undefined` when there was none. */
@@ -174,10 +235,7 @@ export class RoutingTable {
 
   /** Next hop of an active and fresh route. A stale route stays stored. Allocates nothing. */
   lookup(destinationLo: number, destinationHi: number, nowMs: number): SocketAddress | undefined {
-    const slot = this.#store.find(destinationLo, destinationHi);
-    if (slot < 0 || !this.#store.isActive(slot)) return undefined;
-    if (nowMs - this.#store.updatedAtMs(slot) > this.#maxRouteAgeMs) return undefined;
-    return this.#store.nextHop(slot);
+    return this.#store.lookup(destinationLo, destinationHi, this.#maxRouteAgeMs, nowMs);
   }
 
   /** {@link RoutingTable.lookup}, but `undefined` also when the next hop is `excluded`. */
@@ -227,6 +285,7 @@ export class RoutingTable {
   setMaxRouteAge(maxRouteAgeMs: number): void {
     requireLimit("maxRouteAgeMs", maxRouteAgeMs);
     this.#maxRouteAgeMs = maxRouteAgeMs;
+    this.#store.forgetFlows();
   }
 
   /** Hides the route from lookups; nothing else changes. */
@@ -264,6 +323,15 @@ export class RoutingTable {
     };
   }
 
+  #insertDiscovered(lo: number, hi: number, nextHop: SocketAddress, metric: number, nowMs: number): boolean {
+    if (this.#store.count >= this.#maxRoutes) {
+      this.#refused += 1;
+      return false;
+    }
+    this.#store.insert(lo, hi, nextHop, metric, false, nowMs);
+    return true;
+  }
+
   #find(destination: bigint): number {
     return this.#store.find(low32(destination), high32(destination));
   }
@@ -275,6 +343,7 @@ export class RoutingTable {
       nextHop: store.nextHop(slot),
       metric: store.metric(slot),
       isActive: store.isActive(slot),
+      isSession: store.isSession(slot),
       updatedAtMs: store.updatedAtMs(slot),
     };
   }
@@ -316,6 +385,11 @@ export class RoutingTable {
     }
     return found;
   }
+}
+
+function requireMetric(metric: number): void {
+  if (Number.isInteger(metric) && metric >= 0 && metric <= MAX_METRIC) return;
+  throw new RoutingError("invalid-metric", `a metric is an integer 0..${MAX_METRIC}, got ${metric}`, metric);
 }
 
 interface EvictionCandidate {

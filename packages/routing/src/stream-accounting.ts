@@ -78,6 +78,17 @@ export class StreamAccounting {
     record.bytesOut += bytes;
   }
 
+  /** Counts a packet in and out at once. */
+  recordForward(lo: number, hi: number, bytes: number, nowMs: number): void {
+    const record = this.#admit(lo, hi, nowMs);
+    if (record === undefined) return;
+    record.packetsIn += 1;
+    record.bytesIn += bytes;
+    record.packetsOut += 1;
+    record.bytesOut += bytes;
+    record.lastActivityMs = nowMs;
+  }
+
   /** Counts a dropped packet. */
   recordDrop(lo: number, hi: number, nowMs: number): void {
     const record = this.#admit(lo, hi, nowMs);

@@ -13,7 +13,7 @@ function tableWithRouteTo7(): RoutingTable {
 }
 
 function routed(
-  fields: { ttl?: number; flags?: number; sourceId?: number; destination?: bigint },
+  fields: { ttl?: number; hopCount?: number; flags?: number; sourceId?: number; destination?: bigint },
   payload = 100,
 ): Uint8Array {
   const header = encodeRoutingHeader({
@@ -38,14 +38,16 @@ describe("route decision", () => {
     expect([decision.streamLo, decision.streamHi]).toEqual([0, 0]);
   });
 
-  it("lets a router, not a proxy, drop what carries its own source id", () => {
+  it("lets a router, not a proxy, drop what this node sent and others forwarded", () => {
     const table = tableWithRouteTo7();
-    expect(new RouteDecision(table, "router").decide(routed({ sourceId: 0x55667788 }), 0, 118, 0)).toBe(
-      "loop",
-    );
-    expect(new RouteDecision(table, "proxy").decide(routed({ sourceId: 0x55667788 }), 0, 118, 0)).toBe(
-      "forward",
-    );
+    const own = { sourceId: 0x55667788, hopCount: 1 };
+    expect(new RouteDecision(table, "router").decide(routed(own), 0, 118, 0)).toBe("loop");
+    expect(new RouteDecision(table, "proxy").decide(routed(own), 0, 118, 0)).toBe("forward");
+  });
+
+  it("forwards what comes straight from a namesake, whose id has the same low 32 bits (W16)", () => {
+    const decision = new RouteDecision(tableWithRouteTo7(), "router");
+    expect(decision.decide(routed({ sourceId: 0x55667788, hopCount: 0 }), 0, 118, 0)).toBe("forward");
   });
 
   it("delivers locally whatever the ttl and source", () => {

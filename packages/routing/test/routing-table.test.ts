@@ -1,7 +1,7 @@
 import { high32, low32, SocketAddress } from "@netmesh/wire";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Route, RoutingTable } from "../src/index.ts";
+import { type Route, RoutingError, RoutingTable } from "../src/index.ts";
 
 const LOCAL = 0x1122334455667788n;
 const A = SocketAddress.parse("10.0.0.1:9001");
@@ -163,6 +163,7 @@ describe("removal", () => {
       nextHop: A,
       metric: 1,
       isActive: true,
+      isSession: true,
       updatedAtMs: 5,
     });
     expect(table.removeRoute(7n)).toBeUndefined();
@@ -265,8 +266,8 @@ describe("model", () => {
         const table = new RoutingTable(LOCAL, { hashSeed, maxRouteAgeMs: 30 });
         const model = new Map<bigint, Route>();
         let now = 0;
-        const put = (at: bigint, nextHop: SocketAddress, metric: number): void => {
-          model.set(at, { destination: at, nextHop, metric, isActive: true, updatedAtMs: now });
+        const put = (at: bigint, nextHop: SocketAddress, metric: number, isSession: boolean): void => {
+          model.set(at, { destination: at, nextHop, metric, isActive: true, isSession, updatedAtMs: now });
         };
         for (const each of steps) {
           if (each.op === "wait") {
@@ -281,11 +282,11 @@ describe("model", () => {
           }
           const stored = model.get(each.destination);
           if (each.op === "add") {
-            put(each.destination, each.hop, 1);
+            put(each.destination, each.hop, 1, true);
             table.addRoute(each.destination, each.hop, now);
           } else if (each.op === "offer") {
             if (stored === undefined || each.metric < stored.metric)
-              put(each.destination, each.hop, each.metric);
+              put(each.destination, each.hop, each.metric, false);
             else model.set(each.destination, { ...stored, updatedAtMs: now });
             table.addRouteWithMetric(each.destination, each.hop, each.metric, now);
           } else if (each.op === "remove") {
@@ -314,5 +315,122 @@ describe("model", () => {
         expect(table.aggregateStats()).toMatchObject({ routes: model.size, nextHops: hops.size });
       }),
     );
+  });
+});
+
+describe("offers of pingwaves", () => {
+  const offer = (table: RoutingTable, hop: SocketAddress, metric: number, nowMs: number): boolean =>
+    table.offerRoute(7, 0, hop, metric, 100, nowMs);
+
+  it("install a route to a new destination, unless the table is full", () => {
+    const table = new RoutingTable(LOCAL, { maxRoutes: 1 });
+    expect(offer(table, A, 2, 0)).toBe(true);
+    expect(table.offerRoute(8, 0, A, 2, 100, 0)).toBe(false);
+    expect(table.setDetour(8n, A, 2, 0)).toBe(false);
+    expect(table.aggregateStats()).toMatchObject({ routes: 1, routesRefused: 2 });
+  });
+
+  it("keep a route fresh only when they come from its own next hop (W3)", () => {
+    const table = new RoutingTable(LOCAL);
+    offer(table, A, 3, 0);
+    expect(offer(table, B, 3, 50)).toBe(false);
+    expect(routeTo(table, 7n)).toMatchObject({ nextHop: A, updatedAtMs: 0 });
+    expect(offer(table, A, 3, 60)).toBe(true);
+    expect(routeTo(table, 7n)?.updatedAtMs).toBe(60);
+    expect(offer(table, A, 4, 70)).toBe(true);
+    expect(routeTo(table, 7n)).toMatchObject({ metric: 3, updatedAtMs: 60 });
+    expect(offer(table, A, 4, 161)).toBe(true);
+    expect(routeTo(table, 7n)).toMatchObject({ metric: 4, updatedAtMs: 161 });
+  });
+
+  it("refresh a session's route from its own next hop and never change it", () => {
+    const table = new RoutingTable(LOCAL);
+    table.addRoute(7n, A, 0);
+    expect(offer(table, B, 0, 1_000)).toBe(false);
+    expect(offer(table, A, 9, 1_000)).toBe(true);
+    expect(routeTo(table, 7n)).toMatchObject({ nextHop: A, metric: 1, isSession: true, updatedAtMs: 1_000 });
+  });
+
+  it("need a metric that is one", () => {
+    const table = new RoutingTable(LOCAL);
+    expect(() => offer(table, A, 65_536, 0)).toThrow(RoutingError);
+    expect(() => table.setDetour(7n, A, -1, 0)).toThrow(RoutingError);
+    expect(table.routeCount).toBe(0);
+  });
+
+  it("are found by next hop", () => {
+    const table = new RoutingTable(LOCAL);
+    table.addRoute(7n, A, 0);
+    table.addRoute(8n, B, 0);
+    table.addRoute(9n, A, 0);
+    expect(table.destinationsVia(SocketAddress.parse(A.key)).sort()).toEqual([7n, 9n]);
+    expect(table.destinationsVia(C)).toEqual([]);
+    expect(table.route(10n)).toBeUndefined();
+  });
+});
+
+describe("a large table", () => {
+  /** So many routes that the flows looked up last are remembered in front of them. */
+  function largeTable(): RoutingTable {
+    const table = new RoutingTable(LOCAL, { maxRouteAgeMs: 100, hashSeed: 3 });
+    for (let id = 1n; id <= 25_000n; id++) table.addRoute(id, A, 0);
+    return table;
+  }
+
+  it("answers the same after every change to a destination that was looked up before", () => {
+    const table = largeTable();
+    const look = (nowMs = 0): SocketAddress | undefined => table.lookupId(7n, nowMs);
+    expect([look(), look()]).toEqual([A, A]);
+    table.addRoute(7n, B, 0);
+    expect([look(), look()]).toEqual([B, B]);
+    table.deactivateRoute(7n);
+    expect(look()).toBeUndefined();
+    table.activateRoute(7n, 0);
+    expect([look(), look()]).toEqual([B, B]);
+    table.removeRoute(7n);
+    expect(look()).toBeUndefined();
+    table.addRoute(7n, C, 0);
+    expect([look(), look()]).toEqual([C, C]);
+  });
+
+  it("neither uses a route longer than it may nor less long", () => {
+    const table = largeTable();
+    expect(table.lookupId(7n, 0)).toBe(A);
+    expect(table.lookupId(7n, 100)).toBe(A);
+    expect(table.lookupId(7n, 101)).toBeUndefined();
+    table.addRouteWithMetric(7n, B, 9, 101);
+    expect(table.lookupId(7n, 201)).toBe(A);
+    table.setMaxRouteAge(10);
+    expect(table.lookupId(7n, 201)).toBeUndefined();
+    table.setMaxRouteAge(1_000);
+    expect([table.lookupId(7n, 201), table.lookupId(7n, 201)]).toEqual([A, A]);
+    table.sweepStale(0, 202);
+    expect(table.lookupId(7n, 202)).toBeUndefined();
+  });
+
+  it("agrees with a plain map while routes come, change and go under the flows", () => {
+    const table = largeTable();
+    const model = new Map<bigint, SocketAddress>();
+    for (let id = 1n; id <= 25_000n; id++) model.set(id, A);
+    const hops = [A, B, C];
+    let state = 5;
+    const next = (below: number): number => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      return (state >>> 8) % below;
+    };
+    for (let step = 0; step < 100_000; step++) {
+      const id = BigInt(next(4_500));
+      const action = next(20);
+      if (action === 0) {
+        table.removeRoute(id);
+        model.delete(id);
+      } else if (action === 1) {
+        const hop = hops[next(3)] as SocketAddress;
+        table.addRoute(id, hop, 0);
+        model.set(id, hop);
+      } else if (table.lookupId(id, 0) !== model.get(id)) {
+        expect.fail(`step ${step}: ${id} goes to ${table.lookupId(id, 0)} instead of ${model.get(id)}`);
+      }
+    }
   });
 });

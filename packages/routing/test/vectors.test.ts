@@ -1,6 +1,7 @@
 import { joinU64, SocketAddress } from "@netmesh/wire";
 import { describe, expect, it } from "vitest";
-import { RouteDecision, type RouteVerdict, RoutingTable } from "../src/index.ts";
+import { FairScheduler, RouteDecision, Router, type RouteVerdict, RoutingTable } from "../src/index.ts";
+import { fromHex, toHex } from "./hex.ts";
 import vectors from "./vectors/routing.json" with { type: "json" };
 
 interface Step {
@@ -26,14 +27,6 @@ const VERDICTS: Readonly<Record<string, RouteVerdict>> = {
   NoRoute: "no-route",
   RoutingLoop: "loop",
 };
-
-function fromHex(hex: string): Uint8Array {
-  return Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
-}
-
-function toHex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
 
 /** Applies one scripted operation; a remark in brackets after its name is ignored. */
 function apply(table: RoutingTable, op: Step["op"], clock: { nowMs: number }): unknown {
@@ -101,7 +94,7 @@ describe("reference routing table", () => {
 });
 
 describe.each(["route_packet", "proxy_forward"] as const)("reference %s", (group) => {
-  // The cases without a datagram exercise the scheduler's queue depth, which this package has not.
+  // The cases without a datagram are about the depth of the queue, below.
   const cases = (vectors[group] as unknown as Partial<Forwarding>[]).filter(
     (each): each is Forwarding => each.datagram !== undefined,
   );
@@ -127,5 +120,93 @@ describe.each(["route_packet", "proxy_forward"] as const)("reference %s", (group
       expect(decision.hasPriority).toBe(queued.priority);
       expect(decision.nextHop?.key).toBe(queued.dest);
     }
+  });
+});
+
+it("reference route_packet: a queue of 4 takes four packets and refuses the fifth", () => {
+  const table = new RoutingTable(1n);
+  table.addRoute(7n, SocketAddress.parse("10.0.0.7:9007"), 0);
+  const router = new Router(table, { maxDepth: 4 });
+  const datagram = (vectors.route_packet.find(({ name }) => name === "header only") as Forwarding).datagram;
+  const verdicts = Array.from({ length: 5 }, () => router.route(fromHex(datagram), 0));
+  expect(verdicts).toEqual(["forward", "forward", "forward", "forward", "queue-full"]);
+});
+
+interface SchedulerStep {
+  readonly op: readonly [string, ...(number | boolean)[]];
+  readonly result: unknown;
+  readonly current_depth: number;
+  readonly total_queued: number;
+  readonly total_dropped: number;
+  readonly stream_count: number;
+}
+
+describe("reference fair scheduler", () => {
+  const hop = SocketAddress.parse("10.0.0.7:9007");
+  const runs = vectors.fair_scheduler as unknown as {
+    name: string;
+    quantum: number;
+    max_depth: number;
+    steps: SchedulerStep[];
+  }[];
+  it.each(runs)("$name", ({ quantum, max_depth, steps }) => {
+    const scheduler = new FairScheduler({ quantum, maxDepth: max_depth });
+    const streamOfTag = new Map<number, number>();
+    for (const [index, step] of steps.entries()) {
+      const [name, first, second, third] = step.op;
+      let result: unknown = null;
+      if (name === "enqueue") {
+        const stream = first as number;
+        const tag = second as number;
+        streamOfTag.set(tag, stream);
+        result = scheduler.enqueue(Uint8Array.of(tag), hop, stream, 0, third as boolean, 0);
+      } else if (name === "dequeue") {
+        const packet = scheduler.dequeue();
+        const tag = packet?.bytes[0] as number;
+        if (packet !== undefined) result = [streamOfTag.get(tag), tag, packet.isPriority];
+      } else if (name === "weight") {
+        scheduler.setStreamWeight(BigInt(first as number), second as number);
+      } else {
+        result = scheduler.cleanupEmpty();
+      }
+      const { depth, totalQueued, totalDropped, streams } = scheduler.stats();
+      expect({ index, op: step.op, result, depth, totalQueued, totalDropped, streams }).toEqual({
+        index,
+        op: step.op,
+        result: step.result,
+        depth: step.current_depth,
+        totalQueued: step.total_queued,
+        totalDropped: step.total_dropped,
+        streams: step.stream_count,
+      });
+    }
+  });
+
+  const races = vectors.fair_scheduler_fairness as unknown as {
+    name: string;
+    quantum: number;
+    streams: { stream_id: number; weight: number; backlog: number }[];
+    dequeued_count_bounds: Record<string, [number, number]>[];
+  }[];
+  it.each(races)("stays within the bounds of the reference: $name", ({ quantum, streams, ...race }) => {
+    const scheduler = new FairScheduler({ quantum });
+    for (const { stream_id, weight, backlog } of streams) {
+      scheduler.setStreamWeight(BigInt(stream_id), weight);
+      for (let i = 0; i < backlog; i++) {
+        scheduler.enqueue(Uint8Array.of(stream_id), hop, stream_id, 0, false, 0);
+      }
+    }
+    const counts = new Map<string, number>();
+    for (const [n, bounds] of race.dequeued_count_bounds.entries()) {
+      const stream = String(scheduler.dequeue()?.bytes[0]);
+      counts.set(stream, (counts.get(stream) ?? 0) + 1);
+      for (const [id, [min, max]] of Object.entries(bounds)) {
+        const count = counts.get(id) ?? 0;
+        expect(count >= min && count <= max, `stream ${id} after ${n + 1}: ${count} in ${min}..${max}`).toBe(
+          true,
+        );
+      }
+    }
+    expect(scheduler.dequeue()).toBeUndefined();
   });
 });

@@ -78,8 +78,8 @@ export interface MeshOptions {
   /** Received bytes that may wait for the application per stream; default 4 MiB. */
   readonly receiveBufferBytes?: number;
   /**
-   * What seals packets: `"wasm"` (WebAssembly with SIMD), `"noble"` (plain TypeScript) or `"native"` (libsodium for large
-   * packets, where the package sodium-native is installed). Default `"wasm"` where it runs, else `"noble"`.
+   * What seals packets: `"wasm"` (WebAssembly with SIMD), `"noble"` (plain TypeScript) or `"native"` (OpenSSL for large
+   * packets, where the package koffi is installed; libsodium with sodium-native). Default `"wasm"` where it runs, else `"noble"`.
    */
   readonly aead?: AeadName;
   /**

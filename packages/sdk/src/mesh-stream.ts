@@ -1,19 +1,13 @@
 import type { MeshNode, Session, Stream } from "@netmesh/mesh";
 import { abortable, type OpOptions, signalOf, toEvents } from "./arguments.ts";
 import { StreamError, toNetError } from "./errors.ts";
-import { EventQueue, iterate } from "./event-queue.ts";
-import type { InboundEvent } from "./inbound-event.ts";
+import type { EventBatch, InboundEvent } from "./inbound-event.ts";
+import { InboundQueue } from "./inbound-queue.ts";
 
 /** Events that wait on a stream whose sender does not wait for the reader. */
 const UNPACED_EVENTS = 1_024;
 /** How long `close` waits for acknowledgements unless told otherwise. */
 const CLOSE_TIMEOUT_MS = 5_000;
-
-interface Queued {
-  readonly event: InboundEvent;
-  /** Bytes to give back to the sender once this event was taken. */
-  readonly wireBytes: number;
-}
 
 /** What a stream has done so far; all 64-bit counts are exact up to 2^53. */
 export interface StreamStats {
@@ -53,7 +47,11 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
   readonly #session: Session;
   readonly #stream: Stream;
   readonly #onRelease: (stream: Stream) => void;
-  readonly #inbound: EventQueue<Queued>;
+  readonly #inbound: InboundQueue;
+  /** What `readable` reads from. */
+  #reader: AsyncIterator<InboundEvent, undefined> | undefined;
+  /** The list of a `write` of one event, used for each that finds room at once. */
+  readonly #single: Uint8Array[] = [NO_EVENT];
   readonly #roomWaiters: (() => void)[] = [];
   readonly #drainWaiters: (() => void)[] = [];
   /** The write that others have to wait for. */
@@ -73,9 +71,9 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
     this.#stream = stream;
     this.#onRelease = onRelease;
     // The sender of a reliable stream waits for the reader, which bounds the queue in bytes.
-    this.#inbound = new EventQueue<Queued>(Number.POSITIVE_INFINITY, "drop-newest", (queued) => {
-      if (queued.wireBytes === 0) return;
-      node.core.consumed(session, stream, queued.wireBytes);
+    this.#inbound = new InboundQueue((wireBytes) => {
+      if (wireBytes === 0) return;
+      node.core.consumed(session, stream, wireBytes);
       node.touch();
     });
   }
@@ -105,8 +103,17 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
     options?: OpOptions & { readonly wait?: boolean },
   ): Promise<void> {
     try {
-      const events = toEvents(data);
       const largest = this.maxEventBytes;
+      if (data instanceof Uint8Array && this.#turn === undefined && options?.signal?.aborted !== true) {
+        const single = this.#single;
+        single[0] = data;
+        const accepted = this.#accept(single, largest);
+        single[0] = NO_EVENT;
+        if (accepted === 1) return RESOLVED;
+        if (options?.wait === false) throw backpressure(0);
+        return this.#writeRest([data], largest, 0, options);
+      }
+      const events = toEvents(data);
       if (this.#turn === undefined && options?.signal?.aborted !== true) {
         const accepted = this.#accept(events, largest);
         if (accepted === events.length) return RESOLVED;
@@ -208,20 +215,15 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
 
   /** Iterates what arrives until the signal ends the loop. */
   events(options?: { readonly signal?: AbortSignal }): AsyncIterableIterator<InboundEvent, undefined> {
-    const inner = iterate(this.#inbound, options?.signal);
-    return {
-      async next() {
-        const result = await inner.next();
-        return result.done === true ? result : { value: result.value.event, done: false };
-      },
-      async return() {
-        await inner.return?.();
-        return { value: undefined, done: true };
-      },
-      [Symbol.asyncIterator]() {
-        return this;
-      },
-    };
+    return this.#inbound.events(options?.signal);
+  }
+
+  /**
+   * Iterates what arrives packet by packet: one step of the loop for all events that have come in one. For many small events
+   * that is several times as fast as {@link events}; both read from the same stream, and each event is read once.
+   */
+  batches(options?: { readonly signal?: AbortSignal }): AsyncIterableIterator<EventBatch, undefined> {
+    return this.#inbound.batches(options?.signal);
   }
 
   /** {@link events} without a signal. */
@@ -234,9 +236,10 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
     this.#readable ??= new ReadableStream<Uint8Array>(
       {
         pull: async (controller) => {
-          const result = await this.#inbound.next();
+          this.#reader ??= this.#inbound.events();
+          const result = await this.#reader.next();
           if (result.done === true) controller.close();
-          else controller.enqueue(result.value.event.data);
+          else controller.enqueue(result.value.data);
         },
         cancel: () => this.reset(),
       },
@@ -325,12 +328,15 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
   // What the mesh passes on; stripped from the published types.
 
   /** @internal */
-  onData(event: InboundEvent, wireBytes: number): void {
-    if (!this.#stream.receivesReliably && this.#inbound.size >= UNPACED_EVENTS) {
-      this.#dropped++;
+  onData(batch: EventBatch, wireBytes: number): void {
+    const { events } = batch;
+    const room = this.#stream.receivesReliably ? events.length : UNPACED_EVENTS - this.#inbound.size;
+    if (events.length <= room) {
+      this.#inbound.push(batch, wireBytes);
       return;
     }
-    this.#inbound.push({ event, wireBytes });
+    this.#dropped += events.length - Math.max(0, room);
+    if (room > 0) this.#inbound.push({ ...batch, events: events.slice(0, room) }, wireBytes);
   }
 
   /** @internal */
@@ -365,6 +371,7 @@ export class MeshStream implements AsyncIterable<InboundEvent>, AsyncDisposable 
   }
 }
 
+const NO_EVENT = new Uint8Array(0);
 const RESOLVED: Promise<void> = Promise.resolve();
 
 function backpressure(accepted: number): StreamError {

@@ -33,7 +33,7 @@ import { abortable, type OpOptions, requireBytes, requireId, signalOf, toEvents 
 import { MeshChannels, type PublishOptions, type PublishReport, type SubscribeOptions } from "./channels.ts";
 import { InvalidArgumentError, ShutdownError, StreamError, TransportError, toNetError } from "./errors.ts";
 import { EventQueue, iterate, type OverflowPolicy } from "./event-queue.ts";
-import type { EventFilter, InboundEvent } from "./inbound-event.ts";
+import { type EventBatch, type EventFilter, eventOf, type InboundEvent } from "./inbound-event.ts";
 import {
   type AeadName,
   coreSettings,
@@ -684,20 +684,21 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     if (handle === undefined && this.#consumers.size === 0) return false;
     const receivedAtMs = monotonicClock.now();
     const { events, sequence, wireBytes, subprotocolId, channelHash, originHash } = packet;
-    const last = events.length - 1;
-    for (let index = 0; index <= last; index++) {
-      const event: InboundEvent = {
-        peer: session.peer.nodeId,
-        streamId: stream.id,
-        sequence,
-        index,
-        subprotocolId,
-        channelHash,
-        originHash,
-        data: events[index] as Uint8Array,
-        receivedAtMs,
-      };
-      handle?.onData(event, index === last ? wireBytes : 0);
+    const batch: EventBatch = {
+      peer: session.peer.nodeId,
+      streamId: stream.id,
+      sequence,
+      index: 0,
+      subprotocolId,
+      channelHash,
+      originHash,
+      events,
+      receivedAtMs,
+    };
+    handle?.onData(batch, wireBytes);
+    if (this.#consumers.size === 0) return false;
+    for (let index = 0; index < events.length; index++) {
+      const event = eventOf(batch, index);
       for (const { filter, queue } of this.#consumers) {
         if (queue.isEnded || !matches(filter, event)) continue;
         isWanted = true;

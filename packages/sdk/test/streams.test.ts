@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { type InboundEvent, type Mesh, type MeshStream, StreamError } from "../src/index.ts";
+import { type EventBatch, type InboundEvent, type Mesh, type MeshStream, StreamError } from "../src/index.ts";
 import { bytes, openMesh, text } from "./open-mesh.ts";
 
 async function pair(): Promise<[Mesh, Mesh]> {
@@ -21,6 +21,12 @@ async function streams(
 async function collect(events: AsyncIterable<InboundEvent>): Promise<InboundEvent[]> {
   const all: InboundEvent[] = [];
   for await (const event of events) all.push(event);
+  return all;
+}
+
+async function collectBatches(stream: MeshStream): Promise<EventBatch[]> {
+  const all: EventBatch[] = [];
+  for await (const batch of stream.batches()) all.push(batch);
   return all;
 }
 
@@ -53,6 +59,59 @@ describe("a reliable stream", () => {
       Array.from({ length: 10_000 }, (_, i) => i),
     );
     expect(out.stats().txSequence).toBeLessThan(5_000);
+  });
+
+  it("is read packet by packet, each event once and in order, whoever else reads it", async () => {
+    const [out, back] = await streams();
+    await out.write(Array.from({ length: 1_000 }, (_, i) => bytes(String(i))));
+    const read: number[] = [];
+    for await (const { data, index } of back) {
+      expect(index).toBe(read.length);
+      read.push(Number(text(data)));
+      if (read.length === 3) break;
+    }
+    const [rest] = await Promise.all([collectBatches(back), out.end()]);
+    expect(rest[0]).toMatchObject({ peer: back.peer, streamId: 7n, sequence: 0, index: 3 });
+    expect(rest.length).toBeLessThan(20);
+    read.push(...rest.flatMap(({ events }) => events.map((data) => Number(text(data)))));
+    expect(read).toEqual(Array.from({ length: 1_000 }, (_, i) => i));
+  });
+
+  it("gives what waits to one loop only, and the rest of it to the next when that is left", async () => {
+    const [out, back] = await streams();
+    const controller = new AbortController();
+    const left = back.batches({ signal: controller.signal }).next();
+    controller.abort();
+    expect(await left).toEqual({ value: undefined, done: true });
+    await out.write(["a", "b"].map(bytes));
+    const batch = await back.batches().next();
+    expect(batch.value?.events.map(text)).toEqual(["a", "b"]);
+    await out.end();
+    expect(await back.batches().next()).toEqual({ value: undefined, done: true });
+  });
+
+  it("leaves the reader what it was given, whatever comes after it", async () => {
+    const [out, back] = await streams({ windowBytes: 16_384 });
+    const kept: Uint8Array[] = [];
+    const reading = (async () => {
+      for await (const { events } of back.batches()) kept.push(...events);
+    })();
+    for (let i = 0; i < 2_000; i++) await out.write(new Uint8Array(100).fill(i));
+    await out.end();
+    await reading;
+    expect(kept).toHaveLength(2_000);
+    expect(kept.every((event, i) => event.every((byte) => byte === (i & 0xff)))).toBe(true);
+  });
+
+  it("leaves the writer its bytes, to be used again at once", async () => {
+    const [out, back] = await streams();
+    const reading = collect(back);
+    const own = new Uint8Array(700);
+    for (let i = 0; i < 500; i++) await out.write(own.fill(i));
+    await out.end();
+    const events = await reading;
+    expect(events).toHaveLength(500);
+    expect(events.every(({ data }, i) => data.every((byte) => byte === (i & 0xff)))).toBe(true);
   });
 
   it("stops a writer whose reader is slow, and loses nothing", async () => {

@@ -4,7 +4,7 @@ import { WireError } from "./errors.ts";
 import { assertRoom, assertSize, assertU8, assertU32 } from "./integer-range.ts";
 import { readU32, readU64, writeU32, writeU64 } from "./little-endian.ts";
 import { GRAPH_ID_SIZE } from "./node-id.ts";
-import { assertU64 } from "./u64.ts";
+import { assertU64, u64ToNumber } from "./u64.ts";
 
 /** Ttl with which a node starts its pingwaves (§11.1). */
 export const PINGWAVE_TTL = 3;
@@ -95,6 +95,64 @@ export class PingwaveView {
   /** High half of the sequence. */
   get sequenceHi(): number {
     return readU32(this.bytes, this.offset + SEQUENCE + 4);
+  }
+
+  /** Whether the origin is a node id, bytes 8–31 zero; there are no other graph ids. */
+  get hasNodeId(): boolean {
+    const { bytes, offset } = this;
+    for (let i = 8; i < GRAPH_ID_SIZE; i++) if (bytes[offset + i] !== 0) return false;
+    return true;
+  }
+
+  /** The origin's clock, in microseconds since the Unix epoch; `Infinity` beyond 2^53. */
+  get timestampUs(): number {
+    const at = this.offset + TIMESTAMP;
+    return u64ToNumber(readU32(this.bytes, at), readU32(this.bytes, at + 4));
+  }
+
+  /** Low half of the capability hash. */
+  get capabilityHashLo(): number {
+    return readU32(this.bytes, this.offset + CAPABILITY_HASH);
+  }
+
+  /** High half of the capability hash. */
+  get capabilityHashHi(): number {
+    return readU32(this.bytes, this.offset + CAPABILITY_HASH + 4);
+  }
+
+  get capabilityVersion(): number {
+    return readU32(this.bytes, this.offset + CAPABILITY_VERSION);
+  }
+
+  /** 0..255. */
+  get load(): number {
+    return this.bytes[this.offset + LOAD] as number;
+  }
+
+  get health(): NodeHealth {
+    return this.bytes[this.offset + HEALTH] as NodeHealth;
+  }
+
+  get hasGpu(): boolean {
+    return this.bytes[this.offset + GPU] !== 0;
+  }
+
+  get modelSlots(): number {
+    return this.bytes[this.offset + MODEL_SLOTS] as number;
+  }
+
+  /** See {@link memoryTier}. */
+  get memoryTier(): number {
+    return this.bytes[this.offset + MEMORY_TIER] as number;
+  }
+
+  /** Bitmap. */
+  get tools(): number {
+    return this.bytes[this.offset + TOOLS] as number;
+  }
+
+  get capabilityFlags(): number {
+    return readU32(this.bytes, this.offset + CAPABILITY_FLAGS);
   }
 
   /** Hops that the pingwave may still make. */

@@ -2,6 +2,7 @@ import { floodJobs } from "./flood.ts";
 import { handshakeJobs } from "./handshake.ts";
 import type { Job } from "./measurement.ts";
 import { packetJobs } from "./packet.ts";
+import { pipelineJobs } from "./pipeline.ts";
 import { relayJobs } from "./relay.ts";
 import { roundTripJobs } from "./round-trip.ts";
 import { throughputJobs } from "./throughput.ts";
@@ -16,6 +17,7 @@ export const JOBS: readonly Job[] = [
   ...floodJobs,
   ...packetJobs,
   ...transportJobs,
+  ...pipelineJobs,
 ];
 
 /** The jobs whose id is one of the names, or begins with one and a colon; none given takes all. */

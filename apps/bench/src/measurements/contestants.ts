@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type { AeadName } from "@netmesh/sdk";
 import type { EndSettings, RivalName } from "../rivals/rival.ts";
 
 /** A rival with settings, under the name that results carry. */
@@ -8,6 +9,10 @@ export interface Contestant {
   /** Whether every event arrives, or the link has failed. */
   readonly isReliable: boolean;
   readonly datagramBytes?: number;
+  /** netmesh only: what seals packets, when it is not what the SDK chooses. */
+  readonly aead?: AeadName;
+  /** Events that are written and read at once; absent for one by one. */
+  readonly batchEvents?: number;
 }
 
 export const RELIABLE: Contestant = {
@@ -34,9 +39,15 @@ export const DGRAM: Contestant = { label: "dgram", rival: "dgram", isReliable: f
 export const TLS: Contestant = { label: "tls", rival: "tls", isReliable: true };
 
 /** Settings for all ends of one link, with a fresh key. */
-export function endSettings({ datagramBytes }: Pick<Contestant, "datagramBytes">): EndSettings {
+export function endSettings({
+  datagramBytes,
+  aead,
+  batchEvents,
+}: Pick<Contestant, "datagramBytes" | "aead" | "batchEvents">): EndSettings {
   return {
     secret: randomBytes(32).toString("hex"),
     ...(datagramBytes === undefined ? {} : { datagramBytes }),
+    ...(aead === undefined ? {} : { aead }),
+    ...(batchEvents === undefined ? {} : { readsBatches: true }),
   };
 }

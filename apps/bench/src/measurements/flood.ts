@@ -85,7 +85,7 @@ async function floodSockets(
 
     const flow = async (milliseconds: number) => {
       await Promise.all(all.map((worker) => worker.call("begin", null)));
-      const params = { payloadBytes: PAYLOAD_BYTES, milliseconds };
+      const params = { payloadBytes: PAYLOAD_BYTES, batchEvents: 1, milliseconds };
       const { sent } = await sender.call("flood", params, milliseconds);
       const arrived = await receiver.call("settle", { expected: sent, isReliable }, milliseconds);
       return perSecond(arrived.events, arrived);

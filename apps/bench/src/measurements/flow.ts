@@ -34,7 +34,11 @@ export async function runFlow(
 
     const flood = async (milliseconds: number) => {
       await Promise.all(all.map((worker) => worker.call("begin", null)));
-      const { sent } = await sender.call("flood", { payloadBytes, milliseconds }, milliseconds);
+      const { sent } = await sender.call(
+        "flood",
+        { payloadBytes, batchEvents: contestant.batchEvents ?? 1, milliseconds },
+        milliseconds,
+      );
       const arrived = await receiver.call("settle", { expected: sent, isReliable }, milliseconds);
       return { sent, arrived };
     };

@@ -30,6 +30,8 @@ export type MeasurementName =
   | "packet-build-collections"
   | "packet-receive-allocation"
   | "packet-receive-collections"
+  | "pipeline"
+  | "pipeline-bytes"
   | "transport-relay"
   | "transport-direct-p50"
   | "transport-direct-p99"

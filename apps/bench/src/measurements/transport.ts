@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { median, percentile } from "../statistics.ts";
 import {
   C_COMPILER,
@@ -18,6 +19,7 @@ import {
   type Run,
 } from "./measurement.ts";
 
+const C_SOURCE = fileURLToPath(new URL("../transport/end.c", import.meta.url));
 const PAYLOADS: readonly number[] = [64, 1_200, 8_192];
 const PING_BYTES = 64;
 /** The smallest that a relay passes on: header, tag and routing header. */
@@ -71,7 +73,7 @@ async function withCommands<T>(
   use: (commandOf: (contestant: Contestant) => Command) => Promise<T>,
 ): Promise<T> {
   if (C_COMPILER === undefined) return await use(() => NODE_COMMAND);
-  return await withC(C_COMPILER, (inC) => use(({ isC }) => (isC ? inC : NODE_COMMAND)));
+  return await withC(C_COMPILER, C_SOURCE, [], (inC) => use(({ isC }) => (isC ? inC : NODE_COMMAND)));
 }
 
 function observation(value: number, details: Partial<Observation> = {}): Observation {
@@ -296,6 +298,7 @@ export const transportJobs: readonly Job[] = [
 
 /** The C program that does what a contestant does; undefined for others. */
 export function inC({ name, rival }: MeasurementKey): string | undefined {
+  if (name.startsWith("pipeline")) return rival === "c" ? undefined : "c";
   if (!name.startsWith("transport-") || !OWN.some((own) => own.rival === rival)) return undefined;
   return rival === "offload" ? "c-offload" : "c";
 }

@@ -37,6 +37,7 @@ export class Netmesh implements Rival {
           reliability: this.#reliability,
           windowBytes: WINDOW_BYTES,
         }),
+        settings.readsBatches === true,
       );
     return {
       async listen(onLink) {
@@ -68,23 +69,29 @@ export class Netmesh implements Rival {
 
 class StreamLink implements Link {
   onEvent: (event: Uint8Array) => void = ignoreEvent;
+  onBatch: (events: readonly Uint8Array[]) => void = () => undefined;
   readonly #stream: MeshStream;
 
-  constructor(stream: MeshStream) {
+  constructor(stream: MeshStream, readsBatches: boolean) {
     this.#stream = stream;
-    void this.#read();
+    void this.#read(readsBatches);
   }
 
   send(event: Uint8Array): Promise<void> {
     return this.#stream.write(event);
   }
 
+  sendAll(events: readonly Uint8Array[]): Promise<void> {
+    return this.#stream.write(events);
+  }
+
   packetsSent(): number {
     return this.#stream.stats().txSequence;
   }
 
-  async #read(): Promise<void> {
+  async #read(inBatches: boolean): Promise<void> {
     try {
+      if (inBatches) for await (const { events } of this.#stream.batches()) this.onBatch(events);
       for await (const { data } of this.#stream) this.onEvent(data);
     } catch {
       // A stream that fails is noticed by its writer, or by the events that are missing.
@@ -92,11 +99,12 @@ class StreamLink implements Link {
   }
 }
 
-function openMesh({ secret, datagramBytes }: EndSettings): Promise<Mesh> {
+function openMesh({ secret, datagramBytes, aead }: EndSettings): Promise<Mesh> {
   return Mesh.open({
     bind: "127.0.0.1:0",
     psk: hexToBytes(secret),
     ...(datagramBytes === undefined ? {} : { datagramBytes }),
+    ...(aead === undefined ? {} : { aead }),
   });
 }
 

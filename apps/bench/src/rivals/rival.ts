@@ -1,3 +1,5 @@
+import type { AeadName } from "@netmesh/sdk";
+
 /** Everything that is measured under the same loops. */
 export type RivalName = "netmesh-reliable" | "netmesh-fire-and-forget" | "dgram" | "tls";
 
@@ -18,6 +20,10 @@ export interface EndSettings {
   readonly relay?: Contact;
   /** netmesh only: datagram size; undefined leaves its default. */
   readonly datagramBytes?: number;
+  /** netmesh only: what seals packets; undefined leaves its default. */
+  readonly aead?: AeadName;
+  /** netmesh only: packets are read whole, not event by event. */
+  readonly readsBatches?: boolean;
 }
 
 /** One way to carry events between two processes. */
@@ -40,10 +46,14 @@ export interface End {
 
 /** A connection that carries events both ways. */
 export interface Link {
-  /** Called with every event that arrives; the bytes are valid during the call. */
+  /** Called with every event that arrives, unless they are read in batches; the bytes are valid during the call. */
   onEvent: (event: Uint8Array) => void;
+  /** Called with every batch that arrives, where they are read so. */
+  onBatch?: (events: readonly Uint8Array[]) => void;
   /** Sends one event. A promise asks the caller to wait for it before the next one. */
   send(event: Uint8Array): Promise<void> | undefined;
+  /** As `send`, for several events at once; absent where there is no such thing. */
+  sendAll?(events: readonly Uint8Array[]): Promise<void> | undefined;
   /** Data packets sent so far; undefined where the operating system cuts the packets. */
   packetsSent(): number | undefined;
 }

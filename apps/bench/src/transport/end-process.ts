@@ -41,13 +41,17 @@ export const NODE_COMMAND: Command = [
   fileURLToPath(new URL("./end.ts", import.meta.url)),
 ];
 
-/** Compiles the C program, lets `use` run it, and removes it. */
-export async function withC<T>(compiler: string, use: (command: Command) => Promise<T>): Promise<T> {
+/** Compiles a C program with those libraries, lets `use` run it, and removes it. */
+export async function withC<T>(
+  compiler: string,
+  source: string,
+  libraries: readonly string[],
+  use: (command: Command) => Promise<T>,
+): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), "netmesh-bench-"));
   try {
     const program = join(folder, "end");
-    const source = fileURLToPath(new URL("./end.c", import.meta.url));
-    await promisify(execFile)(compiler, ["-O2", "-o", program, source]);
+    await promisify(execFile)(compiler, ["-O2", "-o", program, source, ...libraries]);
     return await use([program]);
   } finally {
     await rm(folder, { recursive: true, force: true });

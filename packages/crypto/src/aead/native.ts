@@ -2,6 +2,7 @@ import { copyBytes, TAG_SIZE } from "@netmesh/wire";
 import { CryptoError, requireLength } from "../errors.ts";
 import { type PublicView, REDACTED, Redacted } from "../redaction.ts";
 import { MessageKey } from "./message-key.ts";
+import { optionalPackage } from "./optional-package.ts";
 import {
   AEAD_KEY_SIZE,
   type AeadBatch,
@@ -143,25 +144,10 @@ class SplitKey extends Redacted implements AeadKey {
   }
 }
 
-interface Host {
-  process?: { getBuiltinModule?: (name: string) => unknown };
-}
-
-interface ModuleBuiltin {
-  createRequire(from: string): (name: string) => unknown;
-}
-
 /** libsodium for every length, from the optional package sodium-native; undefined where it is not installed. */
 export function sodiumAead(): AeadProvider | undefined {
-  let sodium: Sodium;
-  try {
-    const { process } = globalThis as unknown as Host;
-    const builtin = process?.getBuiltinModule?.("node:module") as ModuleBuiltin | undefined;
-    if (builtin === undefined) return undefined;
-    sodium = builtin.createRequire(import.meta.url)("sodium-native") as Sodium;
-  } catch {
-    return undefined;
-  }
+  const sodium = optionalPackage("sodium-native") as Sodium | undefined;
+  if (sodium === undefined) return undefined;
   return {
     name: "native",
     create(key: Uint8Array): AeadKey {
@@ -172,15 +158,12 @@ export function sodiumAead(): AeadProvider | undefined {
   };
 }
 
-/** From this length on libsodium beats the WebAssembly kernel, whose calls cost less (bench/packet-cipher.bench.ts). */
-export const NATIVE_FROM_BYTES = 4_096;
-
-/** libsodium for long texts and `other` for short ones. */
-export function splitAead(sodium: AeadProvider, other: AeadProvider, from: number): AeadProvider {
+/** `long` for texts of at least `from` bytes and `other` for shorter ones, which its calls are cheaper for. */
+export function splitAead(long: AeadProvider, other: AeadProvider, from: number): AeadProvider {
   return {
-    name: sodium.name,
+    name: long.name,
     ...(other.memory === undefined ? {} : { memory: other.memory }),
-    create: (key: Uint8Array): AeadKey => new SplitKey(other.create(key), sodium.create(key), from),
+    create: (key: Uint8Array): AeadKey => new SplitKey(other.create(key), long.create(key), from),
     createBatch: (): AeadBatch => new SequentialBatch(),
   };
 }

@@ -47,6 +47,10 @@ export interface CoreSink {
   event(event: CoreEvent): void;
 }
 
+/** So many written bytes are worth a system call of their own: as many as the kernel joins into one datagram. */
+const FLUSH_BYTES = 65_536;
+/** So many bytes that the application has taken are worth a grant at once: the sender of a large window goes on meanwhile. */
+const GRANT_BYTES = 262_144;
 /** Rounds of one drain, so that a sink that answers every event cannot keep it going for ever. */
 const MAX_ROUNDS = 1_024;
 
@@ -199,16 +203,41 @@ export class MeshCore {
     return this.#handshaker.isIdle ? state.alarms.next : state.nowMs;
   }
 
+  /** Whether so much was written or consumed since the last flush that the peer had better hear of it before there is more. */
+  get isFlushDue(): boolean {
+    const { writtenBytes, consumedBytes } = this.#state;
+    return writtenBytes >= FLUSH_BYTES || consumedBytes >= GRANT_BYTES;
+  }
+
+  /**
+   * Hands grants, and the datagrams that what was written fills, to the sink, and no events: the peer works on them while the
+   * application goes on. Takes the place of no drain.
+   */
+  flush(sink: CoreSink): void {
+    const state = this.#state;
+    this.#flushGrants();
+    for (const { session, stream } of state.sendTurns) this.#sender.flushFull(session, stream);
+    this.#flushOutbox(sink);
+  }
+
   #flushTurns(): void {
-    const { sendTurns, grantTurns } = this.#state;
-    for (const { session, stream } of grantTurns) this.#receiver.flushGrant(session, stream);
-    grantTurns.length = 0;
+    this.#flushGrants();
+    const { sendTurns } = this.#state;
     if (sendTurns.length === 0) return;
     const turns = sendTurns.splice(0);
     for (const { session, stream } of turns) {
       stream.isScheduled = false;
       this.#sender.flush(session, stream);
     }
+  }
+
+  #flushGrants(): void {
+    const state = this.#state;
+    const { grantTurns } = state;
+    state.writtenBytes = 0;
+    state.consumedBytes = 0;
+    for (const { session, stream } of grantTurns) this.#receiver.flushGrant(session, stream);
+    grantTurns.length = 0;
   }
 
   /** False when the transport did not take everything. */
@@ -273,7 +302,9 @@ export class MeshCore {
       if (session.streams.size >= config.maxStreams && !this.#receiver.evictIdle(session)) {
         throw new MeshError("too-many-streams", "too many streams are open", config.maxStreams);
       }
-      stream = new Stream(streamId, resolved, nowMs, config.repairBudgetMs, session.roundTripMs);
+      const { repairBudgetMs } = config;
+      const { pieces } = this.#state;
+      stream = new Stream(streamId, resolved, nowMs, repairBudgetMs, session.roundTripMs, pieces);
       const closed = session.closedStreams.getId(streamId);
       if (closed !== undefined && session.has(PeerFeature.STREAM_FIN)) resume(stream, closed);
       // A node of the reference goes on counting until it is told (spec/session.md §14, S8).
@@ -306,7 +337,7 @@ export class MeshCore {
     events: readonly Uint8Array[],
     largest: number = this.#sender.largestEvent(session, stream),
   ): number {
-    this.#enter();
+    this.#requireOpen();
     return this.#sender.write(session, stream, events, largest);
   }
 
@@ -498,8 +529,12 @@ export class MeshCore {
   }
 
   #enter(): void {
-    if (this.#isClosed) throw new MeshError("shutdown", "the node was shut down");
+    this.#requireOpen();
     this.#state.tick();
+  }
+
+  #requireOpen(): void {
+    if (this.#isClosed) throw new MeshError("shutdown", "the node was shut down");
   }
 
   #sessionOf(nodeId: bigint): Session {

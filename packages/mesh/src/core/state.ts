@@ -2,6 +2,7 @@ import { RoutingTable } from "@netmesh/routing";
 import { readU32, type SocketAddress, U64Map } from "@netmesh/wire";
 import type { Peer } from "../session/peer.ts";
 import type { Session } from "../session/session.ts";
+import { MemoryPieces } from "../stream/memory-pieces.ts";
 import type { Stream } from "../stream/stream.ts";
 import type { CoreConfig } from "./config.ts";
 import { Counters } from "./counters.ts";
@@ -41,8 +42,14 @@ export class CoreState {
   readonly routes: RoutingTable;
   /** Streams with something to send, in turn. */
   readonly sendTurns: ScheduledStream[] = [];
+  /** Bytes written to streams since the last flush. */
+  writtenBytes = 0;
+  /** Bytes that the application has taken since then. */
+  consumedBytes = 0;
   /** Streams that owe a grant now. */
   readonly grantTurns: ScheduledStream[] = [];
+  /** Memory for what streams have written and not been acknowledged. */
+  readonly pieces: MemoryPieces = new MemoryPieces();
   /** Seeds the hash of ids that others choose. */
   readonly hashSeed: number;
   /** The time of the current input, in milliseconds. */

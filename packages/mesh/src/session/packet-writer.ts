@@ -21,10 +21,12 @@ import {
 } from "@netmesh/wire";
 import type { CoreState } from "../core/state.ts";
 import { BASE_DATAGRAM_BYTES } from "../path-mtu/constants.ts";
+import type { FramedPacket } from "../stream/framed-packet.ts";
 import type { Session } from "./session.ts";
 
 /** Payload of a control packet that carries a part, in bytes. */
 export const PART_PAYLOAD: number = EVENT_LENGTH_PREFIX + PACKET_PART_HEAD_SIZE + PACKET_PART_DATA_SIZE;
+const NO_FRAMES = new Uint8Array(0);
 
 /** Builds sealed packets of sessions straight into outgoing slots, with the routing header where the path needs one. */
 export class PacketWriter {
@@ -75,14 +77,22 @@ export class PacketWriter {
     return true;
   }
 
-  /** As {@link send}, of `eventCount` events that are framed already; the bytes stay as they are. */
-  sendFrames(session: Session, fields: PacketFields, frames: Uint8Array, eventCount: number): boolean {
+  /** As {@link send}, of a packet whose events are framed already; its bytes stay as they are. */
+  sendFramed(session: Session, fields: PacketFields, packet: FramedPacket): boolean {
     const slot = this.#slot();
     if (slot === undefined) return false;
-    const { builder } = session;
-    const { length } = frames;
+    const { piece, start, length, eventCount } = packet;
     try {
-      slot.length = builder.buildFramedInto(slot.bytes, PACKET_OFFSET, fields, frames, 0, length, eventCount);
+      const frames = piece?.bytes ?? NO_FRAMES;
+      slot.length = session.builder.buildFramedInto(
+        slot.bytes,
+        PACKET_OFFSET,
+        fields,
+        frames,
+        start,
+        length,
+        eventCount,
+      );
     } catch (error) {
       this.#giveUp(session, slot, error);
       return false;
@@ -92,26 +102,21 @@ export class PacketWriter {
   }
 
   /**
-   * Sends events `from` to `to` (exclusive) as one packet in parts, each in a control packet of its own. False when the
-   * outbox was full from the beginning, or the key is used up; a part that found no room later is lost.
+   * Sends a packet in parts, each in a control packet of its own. False when the outbox was full from the beginning, or the
+   * key is used up; a part that found no room later is lost.
    */
-  sendInParts(
-    session: Session,
-    fields: PacketFields,
-    events: readonly Uint8Array[],
-    from: number,
-    to: number,
-  ): boolean {
-    const plainText = encodeEventFrames(events.slice(from, to));
+  sendInParts(session: Session, fields: PacketFields, framed: FramedPacket): boolean {
+    const { piece, start, length, eventCount } = framed;
+    const frames = (piece?.bytes ?? NO_FRAMES).subarray(start, start + length);
     const { streamIdLo, streamIdHi, sequenceLo, sequenceHi, flags } = fields;
-    const packet = { streamIdLo, streamIdHi, sequenceLo, sequenceHi, flags, eventCount: to - from };
-    return this.#sendParts(session, packet, plainText);
+    const packet = { streamIdLo, streamIdHi, sequenceLo, sequenceHi, flags, eventCount };
+    return this.#sendParts(session, packet, frames);
   }
 
-  #sendParts(session: Session, packet: PartedPacket, plainText: Uint8Array): boolean {
-    const count = packetPartCount(plainText.length);
+  #sendParts(session: Session, packet: PartedPacket, frames: Uint8Array): boolean {
+    const count = packetPartCount(frames.length);
     for (let i = 0; i < count; i++) {
-      const part = encodePacketPart(packet, plainText, i);
+      const part = encodePacketPart(packet, frames, i);
       if (!this.sendControl(session, NETMESH_CONTROL, [part]) && i === 0) return false;
     }
     this.#state.counters.packetsParted++;

@@ -1,21 +1,7 @@
 import { AdditiveIncrease } from "./congestion/additive-increase.ts";
 import type { CongestionControl } from "./congestion/congestion-control.ts";
+import type { FramedPacket } from "./framed-packet.ts";
 import { RoundTrip } from "./round-trip.ts";
-
-/** A packet of a reliable stream until it is acknowledged. Kept as plain text: a repair is sealed anew. */
-export interface SentPacket {
-  readonly sequence: number;
-  /** The events of the packet; owned by the window. */
-  readonly events: readonly Uint8Array[];
-  /** Net header flags. */
-  readonly flags: number;
-  /** When it was last sent, in milliseconds. */
-  sentAtMs: number;
-  /** When it was first sent, in milliseconds. */
-  readonly firstSentAtMs: number;
-  /** How often it was sent again. */
-  retries: number;
-}
 
 /** Least wait for an answer to the last try before a stream is given up. */
 const LAST_WAIT_MS = 1_000;
@@ -42,7 +28,8 @@ export class SendWindow {
   /** Next sequence to be used. */
   next = 0;
   readonly #repairBudgetMs: number;
-  readonly #pending: (SentPacket | undefined)[] = [];
+  readonly #release: ((packet: FramedPacket) => void) | undefined;
+  readonly #pending: (FramedPacket | undefined)[] = [];
   /** Index of the packet `base` in `#pending`. */
   #head = 0;
   /** When the receiver last said anything about the stream. */
@@ -61,10 +48,17 @@ export class SendWindow {
    * @param maxPending - how many packets may be tracked
    * @param repairBudgetMs - how long packets are repaired without a word of the receiver
    * @param initialRoundTripMs - first estimate, for example from the handshake
+   * @param release - takes each packet that was acknowledged; nothing here refers to it any more
    */
-  constructor(maxPending: number, repairBudgetMs: number, initialRoundTripMs?: number) {
+  constructor(
+    maxPending: number,
+    repairBudgetMs: number,
+    initialRoundTripMs?: number,
+    release?: (packet: FramedPacket) => void,
+  ) {
     this.maxPending = maxPending;
     this.#repairBudgetMs = repairBudgetMs;
+    this.#release = release;
     this.roundTrip = new RoundTrip(initialRoundTripMs);
     this.congestion = new AdditiveIncrease(maxPending);
   }
@@ -79,22 +73,18 @@ export class SendWindow {
     return this.inFlight < Math.min(this.congestion.windowPackets, this.maxPending);
   }
 
-  /** Registers the packet with sequence `next`, before it is sent. */
-  register(events: readonly Uint8Array[], flags: number, nowMs: number): SentPacket {
-    const packet: SentPacket = {
-      sequence: this.next++,
-      events,
-      flags,
-      sentAtMs: nowMs,
-      firstSentAtMs: nowMs,
-      retries: 0,
-    };
+  /** Registers a packet, which is the window's until it is acknowledged, as the one with sequence `next`. */
+  register(packet: FramedPacket, flags: number, nowMs: number): void {
+    packet.sequence = this.next++;
+    packet.flags = flags;
+    packet.retries = 0;
+    packet.sentAtMs = nowMs;
+    packet.firstSentAtMs = nowMs;
     this.#pending.push(packet);
-    return packet;
   }
 
   /** The tracked packet with that sequence. */
-  get(sequence: number): SentPacket | undefined {
+  get(sequence: number): FramedPacket | undefined {
     return sequence < this.base ? undefined : this.#pending[this.#head + sequence - this.base];
   }
 
@@ -106,10 +96,11 @@ export class SendWindow {
     if (released <= 0) return 0;
     let sampleFrom = -1;
     for (let i = 0; i < released; i++) {
-      const packet = this.#pending[this.#head] as SentPacket;
+      const packet = this.#pending[this.#head] as FramedPacket;
       // Karn: a packet that was sent twice tells nothing about the round trip.
       if (packet.retries === 0) sampleFrom = packet.sentAtMs;
       this.#pending[this.#head++] = undefined;
+      this.#release?.(packet);
     }
     this.base = upTo;
     // Something that was not sent again has arrived: the flight was late, not lost (RFC 5682).
@@ -129,7 +120,7 @@ export class SendWindow {
    * Takes a report that `sequence` is missing at the receiver. Returns the packet when it has to be sent again,
    * undefined when it is unknown or its last repair can still be on its way.
    */
-  reportMissing(sequence: number, nowMs: number): SentPacket | undefined {
+  reportMissing(sequence: number, nowMs: number): FramedPacket | undefined {
     const packet = this.get(sequence);
     if (packet === undefined) return undefined;
     const patience =
@@ -147,13 +138,13 @@ export class SendWindow {
    * The next packet that was lost together with the one that timed out, as far as the congestion window allows; to be
    * called after an acknowledgement has made progress.
    */
-  nextLost(nowMs: number): SentPacket | undefined {
+  nextLost(nowMs: number): FramedPacket | undefined {
     for (;;) {
       const sequence = Math.max(this.#resendNext, this.base);
       if (sequence >= this.#lostUntil || sequence - this.base >= this.congestion.windowPackets)
         return undefined;
       this.#resendNext = sequence + 1;
-      const packet = this.get(sequence) as SentPacket;
+      const packet = this.get(sequence) as FramedPacket;
       if (packet.sentAtMs >= this.#timedOutMs) continue;
       this.#resend(packet, nowMs);
       return packet;
@@ -172,7 +163,7 @@ export class SendWindow {
   }
 
   /** A receiver that says anything about the stream is alive: the budget counts from then. */
-  #budgetEndMs(oldest: SentPacket): number {
+  #budgetEndMs(oldest: FramedPacket): number {
     return Math.max(oldest.firstSentAtMs, this.#heardMs) + this.#repairBudgetMs;
   }
 
@@ -181,7 +172,7 @@ export class SendWindow {
    * said nothing for the repair budget and one last try, undefined when nothing is due. Only the oldest packet probes:
    * the acknowledgement or the reports it provokes tell about the rest.
    */
-  timeOut(nowMs: number): SentPacket | "gave-up" | undefined {
+  timeOut(nowMs: number): FramedPacket | "gave-up" | undefined {
     const oldest = this.#pending[this.#head];
     if (oldest === undefined || nowMs < this.deadline) return undefined;
     if (oldest.retries > 0 && oldest.sentAtMs >= this.#budgetEndMs(oldest)) return "gave-up";
@@ -196,7 +187,7 @@ export class SendWindow {
     return oldest;
   }
 
-  #resend(packet: SentPacket, nowMs: number): void {
+  #resend(packet: FramedPacket, nowMs: number): void {
     packet.retries++;
     packet.sentAtMs = nowMs;
   }

@@ -25,10 +25,12 @@ import { ReceiveVerdict } from "./receive-window.ts";
 import { type HeldPacket, implicitOptions, Stream } from "./stream.ts";
 import type { StreamSender } from "./stream-sender.ts";
 
-/** A grant is sent at once after so many packets. */
+/** A grant is sent at once after so many packets, when the application has taken any of them. */
 const GRANT_EVERY_PACKETS = 16;
-/** A grant is sent at once after so many bytes: half of the default window. */
+/** A grant is sent at once after so many bytes that the application has taken: half of the default window. */
 const GRANT_EVERY_BYTES = 32_768;
+/** An acknowledgement is sent at once after so many packets, also while the application takes none. */
+const ACKNOWLEDGE_EVERY_PACKETS = 64;
 /** Otherwise it waits so long for company. */
 const GRANT_DELAY_MS = 1;
 /** Grants and reports for a stream are ignored so long after it was closed. */
@@ -111,6 +113,7 @@ export class StreamReceiver {
     stream.packetsReceived++;
     stream.lastActivityMs = this.#state.nowMs;
     stream.lastPacketMs = this.#state.nowMs;
+    stream.unacknowledged++;
 
     if ((header.flags & PacketFlags.RELIABLE) !== 0) stream.receivesReliably = true;
     else if (stream.packetsReceived === 1) stream.receivesReliably = this.#state.config.defaultReliable;
@@ -227,6 +230,7 @@ export class StreamReceiver {
       nowMs,
       config.repairBudgetMs,
       session.roundTripMs,
+      this.#state.pieces,
     );
     if (closed !== undefined) resume(stream, closed);
     session.streams.set(header.streamIdLo, header.streamIdHi, stream);
@@ -254,9 +258,7 @@ export class StreamReceiver {
     stream.unreadBytes = 0;
     stream.heldBytes = 0;
     stream.held.clear();
-    stream.queue.length = 0;
-    stream.queueHead = 0;
-    stream.queuedBytes = 0;
+    stream.queue.clear();
     session.timedStreams.delete(stream);
     const { streamIdLo, streamIdHi } = stream.fields;
     session.assembly?.forget(streamIdLo, streamIdHi);
@@ -287,7 +289,8 @@ export class StreamReceiver {
     const kept = copyBytes(bytes, start, start + payloadLength);
     const frames = this.#frames.wrap(kept, 0, payloadLength, header.eventCount);
     const events: Uint8Array[] = [];
-    while (frames.next()) events.push(kept.subarray(frames.start, frames.end));
+    const { buffer } = kept;
+    while (frames.next()) events.push(new Uint8Array(buffer, frames.start, frames.end - frames.start));
     if (frames.short) this.#state.counters.framesShort++;
     return events;
   }
@@ -327,6 +330,13 @@ export class StreamReceiver {
 
   /** Hands out what is now contiguous; the rest waits. */
   #deliverInOrder(session: Session, stream: Stream, packet: InboundPacket, isEnd: boolean): void {
+    if (packet.sequence === stream.nextDelivered && stream.held.size === 0) {
+      stream.nextDelivered++;
+      this.#account(session, stream, packet.wireBytes);
+      this.#deliver(session, stream, packet);
+      if (isEnd) this.#end(session, stream);
+      return;
+    }
     stream.held.set(packet.sequence, { packet, isEnd });
     stream.heldBytes += packet.wireBytes;
     session.bufferedBytes += packet.wireBytes;
@@ -378,15 +388,17 @@ export class StreamReceiver {
     stream.unreadBytes -= bytes;
     session.bufferedBytes -= bytes;
     stream.consumedBytes += bytes;
+    this.#state.consumedBytes += bytes;
     this.#oweGrant(session, stream, false);
   }
 
   /** Remembers that the sender is owed a grant, now or soon. */
   #oweGrant(session: Session, stream: Stream, atOnce: boolean): void {
     if (stream.options.windowBytes === 0 && !stream.receivesReliably) return;
-    stream.unacknowledged++;
     const pending = stream.consumedBytes - stream.grantedBytes;
-    if (atOnce || stream.unacknowledged >= GRANT_EVERY_PACKETS || pending >= GRANT_EVERY_BYTES) {
+    const isManyPackets =
+      stream.unacknowledged >= (pending > 0 ? GRANT_EVERY_PACKETS : ACKNOWLEDGE_EVERY_PACKETS);
+    if (atOnce || isManyPackets || pending >= GRANT_EVERY_BYTES) {
       stream.grantDueMs = this.#state.nowMs;
       if (!stream.isGrantScheduled) this.#state.grantTurns.push({ session, stream });
       stream.isGrantScheduled = true;

@@ -1,8 +1,6 @@
 import {
   EVENT_LENGTH_PREFIX,
   encodeStreamReset,
-  eventFramesSize,
-  MAX_EVENTS_PER_PACKET,
   PACKET_OVERHEAD,
   PACKET_PART_DATA_SIZE,
   PacketFlags,
@@ -15,14 +13,14 @@ import { MeshError } from "../errors.ts";
 import { SUSPICIOUS_LOSSES } from "../path-mtu/constants.ts";
 import { PART_PAYLOAD, type PacketWriter } from "../session/packet-writer.ts";
 import type { Session } from "../session/session.ts";
-import type { SendWindow, SentPacket } from "./send-window.ts";
+import type { FramedPacket } from "./framed-packet.ts";
+import type { SendWindow } from "./send-window.ts";
 import type { Stream } from "./stream.ts";
 
 /** Events waiting on a stream without a window, in bytes. */
 const UNLIMITED_QUEUE_BYTES = 1 << 20;
 /** Room at which a writer of a large window is woken. */
 const WAKE_BYTES = 65_536;
-const NO_EVENTS: readonly Uint8Array[] = [];
 
 /** The sending side of streams: queues, packets, acknowledgements and repairs (spec/session.md §§5–8). */
 export class StreamSender {
@@ -58,6 +56,7 @@ export class StreamSender {
       }
     }
     let taken = 0;
+    const before = stream.queue.bytes;
     const limit = this.#writer.payloadLimit(session);
     for (const event of events) {
       if (!this.#hasRoom(stream, event.length, limit)) {
@@ -67,10 +66,13 @@ export class StreamSender {
         this.#state.counters.backpressureCredit++;
         break;
       }
-      stream.enqueue(event);
+      stream.queue.add(event, limit);
       taken++;
     }
-    if (taken > 0) this.schedule(session, stream);
+    if (taken > 0) {
+      this.#state.writtenBytes += stream.queue.bytes - before;
+      this.schedule(session, stream);
+    }
     return taken;
   }
 
@@ -79,31 +81,14 @@ export class StreamSender {
    * are, and what is kept for a repair is shared.
    */
   writeShared(session: Session, stream: Stream, shared: SharedEvents, largest: number): number {
-    const { events, frames } = shared;
-    if (frames === undefined || !this.#canSendAtOnce(session, stream, frames.length)) {
+    const { events, piece } = shared;
+    if (piece === undefined || !this.#canSendAtOnce(session, stream, piece.used)) {
       return this.write(session, stream, events, largest);
     }
-    this.#state.tick();
-    const { nowMs } = this.#state;
-    const wireBytes = frames.length + PACKET_OVERHEAD;
-    stream.credit.acquire(wireBytes, nowMs);
-    const { sendWindow } = stream;
-    const flags = sendWindow === undefined ? 0 : PacketFlags.RELIABLE;
-    this.#setSequence(stream, sendWindow?.next ?? stream.nextSequence, flags);
-    if (!this.#writer.sendFrames(session, stream.fields, frames, events.length)) {
-      stream.credit.refund(wireBytes);
-      return this.write(session, stream, events, largest);
-    }
-    if (this.#writer.isAboveBase(session, frames.length) && session.pathMtu.used(nowMs)) {
-      this.#state.alarms.hasten(session, session.pathMtu.deadline);
-    }
-    if (sendWindow === undefined) stream.nextSequence++;
-    else {
-      sendWindow.register(events, flags, nowMs);
-      this.watch(session, stream);
-    }
-    stream.lastActivityMs = nowMs;
-    return events.length;
+    const packet = stream.queue.share(piece, events.length);
+    if (this.#sendPacket(session, stream, packet)) return events.length;
+    stream.queue.recycle(packet);
+    return this.write(session, stream, events, largest);
   }
 
   #canSendAtOnce(session: Session, stream: Stream, payload: number): boolean {
@@ -151,43 +136,43 @@ export class StreamSender {
 
   /** Turns what is queued into packets, as far as window, congestion and outbox allow. */
   flush(session: Session, stream: Stream): void {
-    if (stream.ended !== undefined || session.isExhausted) return;
-    if (stream.startsOver && !this.#sendStart(session, stream)) return;
-    const limit = this.#writer.payloadLimit(session);
-    const { queue } = stream;
-    while (stream.queueHead < queue.length) {
-      if (stream.sendWindow !== undefined && !stream.sendWindow.canSend) {
-        this.#state.counters.backpressureCongestion++;
-        break;
-      }
-      let to = stream.queueHead;
-      let payload = 0;
-      while (to < queue.length && to - stream.queueHead < MAX_EVENTS_PER_PACKET) {
-        const size = EVENT_LENGTH_PREFIX + (queue[to] as Uint8Array).length;
-        if (to > stream.queueHead && payload + size > limit) break;
-        payload += size;
-        to++;
-      }
-      if (!this.#sendPacket(session, stream, to, payload)) break;
-    }
-    if (stream.queueHead >= queue.length) {
-      queue.length = 0;
-      stream.queueHead = 0;
-      this.#sendEnd(session, stream);
-    } else if (stream.queueHead > 4_096) {
-      queue.splice(0, stream.queueHead);
-      stream.queueHead = 0;
-    }
+    if (!this.#sendQueue(session, stream, true)) return;
+    if (stream.queue.count === 0) this.#sendEnd(session, stream);
     this.#offerRoom(session, stream);
     if (stream.sendWindow === undefined) this.watch(session, stream);
   }
 
-  /** Sends events from the head of the queue up to `to`; false when nothing could be sent. */
-  #sendPacket(session: Session, stream: Stream, to: number, payload: number): boolean {
+  /** Sends what {@link flush} would, but for a packet that another event may still fit; the stream keeps its turn. */
+  flushFull(session: Session, stream: Stream): void {
+    this.#sendQueue(session, stream, false);
+  }
+
+  /** Sends packets as far as possible, with or without the one that is being filled; false when the stream is cut off. */
+  #sendQueue(session: Session, stream: Stream, withOpen: boolean): boolean {
+    if (stream.ended !== undefined || session.isExhausted) return false;
+    if (stream.startsOver && !this.#sendStart(session, stream)) return false;
+    const limit = this.#writer.payloadLimit(session);
+    const { queue } = stream;
+    for (;;) {
+      const packet = queue.first;
+      if (packet === undefined || (!withOpen && packet === queue.open)) break;
+      if (stream.sendWindow !== undefined && !stream.sendWindow.canSend) {
+        this.#state.counters.backpressureCongestion++;
+        break;
+      }
+      // The path has become narrower since the packet was filled.
+      if (packet.length > limit && packet.eventCount > 1) queue.cut(limit);
+      if (!this.#sendPacket(session, stream, packet)) break;
+    }
+    return true;
+  }
+
+  /** Sends the first packet of the queue, or one that waits for nothing; false when it could not be sent. */
+  #sendPacket(session: Session, stream: Stream, packet: FramedPacket): boolean {
     // Sealing a whole window takes long enough to be mistaken for a round trip.
     this.#state.tick();
     const { nowMs } = this.#state;
-    const wireBytes = payload + PACKET_OVERHEAD;
+    const wireBytes = packet.length + PACKET_OVERHEAD;
     if (!stream.credit.acquire(wireBytes, nowMs)) {
       this.#state.counters.backpressureCredit++;
       return false;
@@ -195,19 +180,19 @@ export class StreamSender {
     const { sendWindow } = stream;
     const sequence = sendWindow?.next ?? stream.nextSequence;
     this.#setSequence(stream, sequence, sendWindow === undefined ? 0 : PacketFlags.RELIABLE);
-    if (!this.#transmit(session, stream, stream.queue, stream.queueHead, to, payload)) {
+    if (!this.#transmit(session, stream, packet)) {
       stream.credit.refund(wireBytes);
       this.schedule(session, stream);
       return false;
     }
-    if (sendWindow === undefined) stream.nextSequence++;
-    else {
-      sendWindow.register(stream.queue.slice(stream.queueHead, to), PacketFlags.RELIABLE, nowMs);
+    if (packet === stream.queue.first) stream.queue.shift();
+    if (sendWindow === undefined) {
+      stream.nextSequence++;
+      stream.queue.recycle(packet);
+    } else {
+      sendWindow.register(packet, PacketFlags.RELIABLE, nowMs);
       this.watch(session, stream);
     }
-    for (let i = stream.queueHead; i < to; i++) stream.queue[i] = EMPTY;
-    stream.queueHead = to;
-    stream.queuedBytes -= payload;
     stream.lastActivityMs = nowMs;
     return true;
   }
@@ -216,25 +201,19 @@ export class StreamSender {
    * Sends a packet with the stream's header fields: whole, or in parts when it is larger than the datagrams of the path,
    * which have become smaller since it was filled or its event taken. False when nothing could be sent.
    */
-  #transmit(
-    session: Session,
-    stream: Stream,
-    events: readonly Uint8Array[],
-    from: number,
-    to: number,
-    payload: number,
-  ): boolean {
+  #transmit(session: Session, stream: Stream, packet: FramedPacket): boolean {
+    const payload = packet.length;
     const limit = this.#writer.payloadLimit(session);
     if (payload > limit) {
       if (session.has(PeerFeature.PATH_MTU) && payload > PACKET_PART_DATA_SIZE && limit >= PART_PAYLOAD) {
-        return this.#writer.sendInParts(session, stream.fields, events, from, to);
+        return this.#writer.sendInParts(session, stream.fields, packet);
       }
       // A node of the reference takes no parts, and its packets cannot be cut: sequence numbers behind them are in use.
       this.#state.counters.oversizeSent++;
     } else if (this.#writer.isAboveBase(session, payload) && session.pathMtu.used(this.#state.nowMs)) {
       this.#state.alarms.hasten(session, session.pathMtu.deadline);
     }
-    return this.#writer.send(session, stream.fields, events, from, to);
+    return this.#writer.sendFramed(session, stream.fields, packet);
   }
 
   /**
@@ -253,12 +232,14 @@ export class StreamSender {
       return false;
     const flags = PacketFlags.RELIABLE | flag;
     this.#setSequence(stream, sendWindow.next, flags);
-    if (!this.#writer.send(session, stream.fields, NO_EVENTS, 0, 0)) {
+    const mark = stream.queue.mark();
+    if (!this.#writer.sendFramed(session, stream.fields, mark)) {
+      stream.queue.recycle(mark);
       stream.credit.refund(PACKET_OVERHEAD);
       this.schedule(session, stream);
       return false;
     }
-    sendWindow.register(NO_EVENTS, flags, this.#state.nowMs);
+    sendWindow.register(mark, flags, this.#state.nowMs);
     this.watch(session, stream);
     return true;
   }
@@ -332,15 +313,14 @@ export class StreamSender {
     }
   }
 
-  #repair(session: Session, stream: Stream, packet: SentPacket): void {
+  #repair(session: Session, stream: Stream, packet: FramedPacket): void {
     this.#setSequence(stream, packet.sequence, packet.flags);
-    const payload = eventFramesSize(packet.events);
-    if (packet.retries >= SUSPICIOUS_LOSSES && this.#writer.isAboveBase(session, payload)) {
+    if (packet.retries >= SUSPICIOUS_LOSSES && this.#writer.isAboveBase(session, packet.length)) {
       const { alarms, nowMs } = this.#state;
       if (session.pathMtu.suspect(nowMs)) alarms.hasten(session, Math.max(nowMs, session.pathMtu.deadline));
     }
     // With the outbox full the repair is lost like any other packet, and its timer runs again.
-    this.#transmit(session, stream, packet.events, 0, packet.events.length, payload);
+    this.#transmit(session, stream, packet);
     this.watch(session, stream);
   }
 
@@ -402,8 +382,6 @@ export class StreamSender {
     fields.flags = flags;
   }
 }
-
-const EMPTY = new Uint8Array(0);
 
 /** Why an ended stream refuses to be used. */
 export function endedError(stream: Stream): MeshError {

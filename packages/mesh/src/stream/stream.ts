@@ -2,7 +2,9 @@ import { type PacketFields, packetFields } from "@netmesh/pool";
 import { EVENT_LENGTH_PREFIX, high32, low32, PACKET_OVERHEAD } from "@netmesh/wire";
 import type { InboundPacket } from "../core/events.ts";
 import type { MeshError } from "../errors.ts";
-import { ByteSlab } from "./byte-slab.ts";
+import type { FramedPacket } from "./framed-packet.ts";
+import type { MemoryPieces } from "./memory-pieces.ts";
+import { PacketQueue } from "./packet-queue.ts";
 import { ReceiveWindow } from "./receive-window.ts";
 import { SendCredit } from "./send-credit.ts";
 import { maxPendingForWindow, SendWindow } from "./send-window.ts";
@@ -44,14 +46,8 @@ export class Stream {
   startsOver = false;
   /** Next sequence of an unreliable stream. */
   nextSequence = 0;
-  /** Events accepted from the application and not yet in a packet; owned by the stream. */
-  readonly queue: Uint8Array[] = [];
-  /** Where their bytes are kept, until they are acknowledged. */
-  readonly #slab = new ByteSlab();
-  /** Index of the first entry of {@link queue} that is still waiting. */
-  queueHead = 0;
-  /** Bytes of waiting events, each with its length prefix. */
-  queuedBytes = 0;
+  /** Packets of what was accepted from the application and not yet sent. */
+  readonly queue: PacketQueue;
   /** The application was refused and waits for room. */
   wantsRoom = false;
   /** No more events will be written; an end marker follows the queue. */
@@ -112,22 +108,30 @@ export class Stream {
     nowMs: number,
     repairBudgetMs: number,
     roundTripMs: number | undefined,
+    pieces: MemoryPieces,
   ) {
     this.id = id;
+    this.queue = new PacketQueue(pieces);
     this.options = options;
     this.lastActivityMs = nowMs;
     this.receivesReliably = options.reliable;
     this.credit = new SendCredit(options.windowBytes, !options.reliable);
-    if (options.reliable) {
-      this.sendWindow = new SendWindow(maxPendingForWindow(options.windowBytes), repairBudgetMs, roundTripMs);
-    }
+    if (options.reliable) this.sendWindow = this.#window(options, repairBudgetMs, roundTripMs);
     this.fields = { ...packetFields(), streamIdLo: low32(id), streamIdHi: high32(id) };
   }
 
-  /** Puts a copy of an event's bytes behind those that wait. */
-  enqueue(event: Uint8Array): void {
-    this.queue.push(this.#slab.copy(event));
-    this.queuedBytes += EVENT_LENGTH_PREFIX + event.length;
+  /** Bytes of waiting events, each with its length prefix. */
+  get queuedBytes(): number {
+    return this.queue.bytes;
+  }
+
+  #window(
+    { windowBytes }: ResolvedStreamOptions,
+    repairBudgetMs: number,
+    roundTripMs: number | undefined,
+  ): SendWindow {
+    const release = (packet: FramedPacket): void => this.queue.recycle(packet);
+    return new SendWindow(maxPendingForWindow(windowBytes), repairBudgetMs, roundTripMs, release);
   }
 
   /** Nothing has been sent yet, so that its sending side can still be configured. */
@@ -144,20 +148,17 @@ export class Stream {
     this.credit.sent = sent;
     this.credit.maxConsumedSeen = sent;
     this.nextSequence = this.firstSequence;
-    this.sendWindow = options.reliable
-      ? new SendWindow(maxPendingForWindow(options.windowBytes), repairBudgetMs, roundTripMs)
-      : undefined;
+    this.sendWindow = options.reliable ? this.#window(options, repairBudgetMs, roundTripMs) : undefined;
     if (this.sendWindow === undefined) return;
     this.sendWindow.base = this.firstSequence;
     this.sendWindow.next = this.firstSequence;
   }
 
-  /** Upper bound of the wire bytes that the queue and one more event of `length` bytes will cost. */
+  /** Wire bytes that the queue and one more event of `length` bytes cost, unless the path becomes narrower. */
   costWith(length: number, payloadLimit: number): number {
-    const payload = this.queuedBytes + EVENT_LENGTH_PREFIX + length;
-    // Filled front to back, two neighbouring packets together hold more than one limit.
-    const packets = this.queuedBytes === 0 ? 1 : Math.ceil((2 * payload) / payloadLimit) + 1;
-    return payload + PACKET_OVERHEAD * packets;
+    const { queue } = this;
+    const packets = queue.count + (queue.begins(length, payloadLimit) ? 1 : 0);
+    return queue.bytes + EVENT_LENGTH_PREFIX + length + PACKET_OVERHEAD * packets;
   }
 
   /** Whether every packet, the end marker included, has been acknowledged. */

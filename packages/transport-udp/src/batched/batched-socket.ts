@@ -45,6 +45,11 @@ import { errorName, type Syscalls, systemError } from "./syscalls.ts";
 const CALLS_PER_TURN = 16;
 /** Datagrams after which a turn ends, for the same reason. */
 const DATAGRAMS_PER_TURN = 1_024;
+/** Bytes after which a turn ends: whoever reads them goes on, and lets the sender go on, before more are taken. */
+const BYTES_PER_TURN = 262_144;
+/** Messages of at least so many bytes on average are taken a few at a time, for the same reason as the bytes of a turn. */
+const BULK_MESSAGE_BYTES = 16_384;
+const BULK_SLOTS = 4;
 /** Pauses after errors that may pass (transport §1): 1, 2, 4 … 100 ms. */
 const FIRST_PAUSE_MS = 1;
 const LONGEST_PAUSE_MS = 100;
@@ -115,6 +120,8 @@ export class BatchedSocket implements TransportSocket {
   /** Set once the descriptor is no longer this socket's. */
   #isClosed = false;
   #closing: Promise<void> | undefined;
+  /** The last call has found large messages. */
+  #isBulk = false;
   #received = 0;
   #receivedBytes = 0;
   #receiveErrors = 0;
@@ -329,8 +336,14 @@ export class BatchedSocket implements TransportSocket {
     if (this.#pause !== undefined) return;
     const ring = this.#ring;
     let datagrams = 0;
-    for (let call = 0; call < CALLS_PER_TURN && datagrams < DATAGRAMS_PER_TURN; call++) {
-      const count = ring.receive(this.#fd);
+    let bytes = 0;
+    for (
+      let call = 0;
+      call < CALLS_PER_TURN && datagrams < DATAGRAMS_PER_TURN && bytes < BYTES_PER_TURN;
+      call++
+    ) {
+      const slots = this.#isBulk ? BULK_SLOTS : ring.slots;
+      const count = ring.receive(this.#fd, slots);
       if (count < 0) {
         if (this.#goesOnAfter(count)) continue;
         return;
@@ -338,13 +351,16 @@ export class BatchedSocket implements TransportSocket {
       this.#pauseMs = FIRST_PAUSE_MS;
       const batch = this.#batch;
       batch.clear();
-      this.#receivedBytes += ring.takeInto(batch, count);
+      const taken = ring.takeInto(batch, count);
+      this.#isBulk = taken >= count * BULK_MESSAGE_BYTES;
+      this.#receivedBytes += taken;
+      bytes += taken;
       this.#received += batch.count;
       datagrams += batch.count;
       this.#histogram?.record(batch.count);
       if (batch.count > 0) this.listener?.receive(batch);
       // The listener may have closed the socket. And with slots left over there was no more.
-      if (this.#isClosed || count < ring.slots) return;
+      if (this.#isClosed || count < slots) return;
     }
     this.#schedule();
   }

@@ -98,15 +98,15 @@ export class ReceiveRing {
     }
   }
 
-  /** One call for as many messages as there are slots: how many came, or a negated error number. */
-  receive(fd: number): number {
+  /** One call for at most `slots` messages, by default as many as there are: how many came, or a negated error number. */
+  receive(fd: number, slots: number = this.slots): number {
     const words = this.#words;
-    for (let i = 0, header = 0; i < this.slots; i++, header += MMSGHDR_SIZE / 4) {
+    for (let i = 0, header = 0; i < slots; i++, header += MMSGHDR_SIZE / 4) {
       // The kernel overwrites both with what it used.
       words[header + MSG_NAME_LENGTH] = SOCKADDR_ROOM;
       words[header + MSG_CONTROL_LENGTH] = this.#controlLength;
     }
-    return this.#sys.recvmmsg(fd, this.#address, this.slots, MSG_DONTWAIT);
+    return this.#sys.recvmmsg(fd, this.#address, slots, MSG_DONTWAIT);
   }
 
   /** Appends the datagrams of the first `count` messages, in arrival order, as views of their slots; their bytes. */
