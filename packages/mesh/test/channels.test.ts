@@ -234,7 +234,7 @@ describe("published events", () => {
     expect(received(fast, "news").at(-1)).toBe(large);
   });
 
-  it("reach a thousand subscribers, repairs included", () => {
+  it("reach many subscribers at once, repairs included", () => {
     const net = new ChannelNetwork(0, { node: { handshakesPerSecond: { perSource: 1e6, total: 1e6 } } });
     for (let i = 0; i < 150; i++) net.add();
     for (const node of net.subscribers) net.subscribe(node, "news");
@@ -413,6 +413,74 @@ describe("a subscription", () => {
     expect(codeOf(() => a.core.channels)).toBe("shutdown");
     net.network.advance(60_000);
     expect(net.publisher.core.channelStats.subscribers).toBe(0);
+  });
+});
+
+describe("with nodes of the reference", () => {
+  const REFERENCE = { features: 0, security: "interop" } as const;
+
+  it("everything published arrives, reliably too, and in both directions", () => {
+    const net = new ChannelNetwork(0);
+    const old = net.add(REFERENCE);
+    net.subscribe(old, "news");
+    net.publish("news", "1");
+    net.network.net.conditions = LOSSY;
+    for (let i = 2; i < 30; i++) {
+      net.publish("news", `${i}`, { reliability: "reliable" });
+      net.network.advance(100);
+    }
+    net.network.advance(10_000);
+    // Nodes of the reference keep no order.
+    expect(
+      received(old, "news")
+        .map(Number)
+        .sort((x, y) => x - y),
+    ).toEqual(Array.from({ length: 29 }, (_, i) => i + 1));
+    net.network.net.conditions = {};
+    const back = net.publisher.call((core) => core.channels.subscribe(old.nodeId, "back", {}));
+    net.network.advance(10);
+    expect(back.state).toBe("active");
+    old.call((core) => core.channels.publish("back", [bytes("hello")], { reliability: "reliable" }));
+    net.network.advance(10);
+    expect(receivedBySubscription(net.publisher)).toEqual(["hello"]);
+  });
+
+  it("a subscription outlives the session that it was made in, as they expect", () => {
+    const net = new ChannelNetwork(0);
+    const old = net.add(REFERENCE);
+    net.subscribe(old, "news");
+    const requests = net.publisher.core.counters.subscribersAccepted;
+    net.publisher.connect(old);
+    net.publish("news", "x");
+    expect(received(old, "news")).toEqual(["x"]);
+    expect(requests).toBe(1);
+  });
+
+  it("a token is good with the entity of a signed announcement, and with none it is not", () => {
+    const net = new ChannelNetwork(0);
+    const old = net.add(REFERENCE);
+    const { identity: root } = net.publisher;
+    net.register({ name: "news", tokenRoots: [root.entityId] });
+    const chain = net.chain(root, old, "news");
+    expect(net.subscribe(old, "news", { chain }).error?.code).toBe("unauthorized");
+    old.call((core) => core.announce({ tags: ["x"], metadata: new Map() }));
+    net.network.advance(10);
+    expect(net.subscribe(old, "news", { chain }).error).toBeUndefined();
+  });
+
+  it("an event that no datagram of their path takes is refused for them alone", () => {
+    const net = new ChannelNetwork(0, { node: { datagramBytes: 1_200 } });
+    const [old, young] = [net.add(REFERENCE), net.add()];
+    for (const node of [old, young]) net.subscribe(node, "big");
+    const report = net.publish("big", "x".repeat(3_000));
+    expect(report.errors).toEqual([
+      {
+        peer: old.nodeId,
+        error: expect.objectContaining({ code: "message-too-large", limit: 1_112 }),
+        accepted: 0,
+      },
+    ]);
+    expect(received(young, "big")).toHaveLength(1);
   });
 });
 
