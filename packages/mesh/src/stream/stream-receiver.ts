@@ -294,8 +294,10 @@ export class StreamReceiver {
     const kept = stream.received.copy(bytes, start, start + payloadLength);
     const frames = this.#frames.wrap(kept, 0, payloadLength, header.eventCount);
     const events: Uint8Array[] = [];
-    const { buffer } = kept;
-    while (frames.next()) events.push(new Uint8Array(buffer, frames.start, frames.end - frames.start));
+    const { buffer, byteOffset } = kept;
+    while (frames.next()) {
+      events.push(new Uint8Array(buffer, byteOffset + frames.start, frames.end - frames.start));
+    }
     if (frames.short) this.#state.counters.framesShort++;
     return events;
   }
