@@ -81,7 +81,7 @@ export type CoreEvent =
 export interface InboundPacket {
   /** Sequence number of the packet in its stream. */
   readonly sequence: number;
-  /** The events, at least one; views of one buffer that is the application's to keep. */
+  /** The events, at least one, the application's to keep; other events lie in the same buffers. */
   readonly events: readonly Uint8Array[];
   /** Bytes that the packet counts in flow control. */
   readonly wireBytes: number;
