@@ -36,7 +36,6 @@ export {
   type SubscriptionState,
 } from "./channel/channel-subscription.ts";
 export { type ChannelStats, Channels } from "./channel/channels.ts";
-export { type MembershipOutcome, MembershipRequest } from "./channel/membership-request.ts";
 export {
   MAX_PUBLISHED_EVENT_BYTES,
   type PublishFailure,
@@ -68,6 +67,7 @@ export type { RekeyLimits } from "./rekey/rekey-limits.ts";
 export { type Answered, RekeyState, type Unanswered } from "./rekey/rekey-state.ts";
 // Peers and sessions
 export { Peer } from "./session/peer.ts";
+export type { PeerObserver } from "./session/peer-observer.ts";
 export {
   type ClosedStream,
   type Path,

@@ -85,7 +85,9 @@ export class MeshChannels {
     const engine = this.#node.core.channels.subscribe(publisher, name, { chain, group });
     const shared = this.#subscriptions.get(engine) ?? { handles: new Set(), waiters: new Set() };
     this.#subscriptions.set(engine, shared);
-    const handle = new Subscription(publisher, name, options, () => this.#close(engine, handle));
+    const handle: Subscription = new Subscription(publisher, name, options, () =>
+      this.#close(engine, handle),
+    );
     shared.handles.add(handle);
     this.#node.touch();
     try {

@@ -33,7 +33,10 @@ export class ChannelSubscription implements Alarm {
   readonly streamIdHi: number;
   state: SubscriptionState = "requesting";
   options: SubscribeOptions;
-  /** What is being asked at the time. */
+  /**
+   * What is being asked at the time.
+   * @internal
+   */
   request: MembershipRequest | undefined;
   /** Whether the application waits to hear that it was accepted. */
   isAwaited = true;

@@ -51,6 +51,7 @@ export class Channels implements PeerObserver {
   readonly #publisher: Publisher;
   readonly #subscriptions: Subscriptions;
 
+  /** @internal */
   constructor(state: CoreState, { writer, sender, index, subnets, streams }: ChannelParts) {
     this.#state = state;
     this.#wallet = new TokenWallet(state.config.identity?.entityId);
