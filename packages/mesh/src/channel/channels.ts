@@ -94,7 +94,7 @@ export class Channels implements PeerObserver {
     this.#subscriptions.onRemoved(peer);
   }
 
-  /** Lays something down for a channel; see {@link ChannelConfigs.register}. */
+  /** Lays something down for a channel, in place of what was before. Throws `invalid-channel-name`, `invalid-argument`. */
   register(config: ChannelConfig): void {
     this.#configs.register(config);
   }
@@ -104,17 +104,24 @@ export class Channels implements PeerObserver {
     return this.#configs.unregister(name, isPrefix);
   }
 
-  /** See {@link Publisher.publish}. */
+  /**
+   * Sends events to the subscribers of a channel, in one packet each as far as they fit, and says what became of it. Nothing
+   * waits: a subscriber without room has failed. Throws `invalid-channel-name`, `invalid-argument`, `message-too-large`,
+   * `publish-denied`.
+   */
   publish(name: string, events: readonly Uint8Array[], options: PublishOptions): PublishReport {
     return this.#publisher.publish(name, events, options);
   }
 
-  /** See {@link Subscriptions.subscribe}. */
+  /**
+   * Asks a peer for its channel; `subscribed` or `subscribe-failed` tells what came of it. Asking for a channel that is
+   * subscribed to already replaces token and group. Throws `unknown-peer`, `invalid-argument`, and `invalid-channel-name`.
+   */
   subscribe(publisher: bigint, name: string, options: SubscribeOptions): ChannelSubscription {
     return this.#subscriptions.subscribe(publisher, name, options);
   }
 
-  /** See {@link Subscriptions.unsubscribe}. */
+  /** Ends a subscription at once, and tells the publisher; `unsubscribed` follows when it knows, or does not answer. Idempotent. */
   unsubscribe(subscription: ChannelSubscription): void {
     this.#subscriptions.unsubscribe(subscription);
   }
@@ -124,12 +131,15 @@ export class Channels implements PeerObserver {
     return this.#subscriptions.of(session, stream);
   }
 
-  /** Keeps a chain of this node's own; see {@link TokenWallet.install}. */
+  /**
+   * Keeps a chain of this node's own, in place of one whose leaf has the same scope and channel. Throws `invalid-argument` when
+   * it is for somebody else, or a link is not signed by its issuer.
+   */
   installToken(chain: TokenChain): void {
     this.#wallet.install(chain);
   }
 
-  /** Revokes tokens, for this node; see {@link ChannelAuthority.revoke}. */
+  /** Lets no tokens of an issuer (entity id, 32 bytes) below a generation count here any more; false when it was so already. */
   revokeTokens(issuer: Uint8Array, generation: number): boolean {
     return this.#authority.revoke(issuer, generation);
   }

@@ -94,11 +94,7 @@ export class Publisher {
     this.#originHashHi = high32(originHash);
   }
 
-  /**
-   * Sends events to the subscribers of a channel, in one packet each as far as they fit, and says what became of it. Nothing
-   * waits: a subscriber without room has failed. Throws `invalid-channel-name`, `invalid-argument`, `message-too-large`,
-   * `publish-denied`.
-   */
+  /** See `Channels.publish`. */
   publish(name: string, events: readonly Uint8Array[], options: PublishOptions): PublishReport {
     assertChannelName(name);
     const { reliability, onFailure = "best-effort" } = options;

@@ -49,10 +49,7 @@ export class Subscriptions implements PeerObserver {
     this.#publishers = new U64Map(state.hashSeed);
   }
 
-  /**
-   * Asks a peer for its channel; `subscribed` or `subscribe-failed` tells what came of it. Asking for a channel that is
-   * subscribed to already replaces token and group. Throws `unknown-peer`, `invalid-argument`, and `invalid-channel-name`.
-   */
+  /** See `Channels.subscribe`. */
   subscribe(publisher: bigint, channel: string, options: SubscribeOptions): ChannelSubscription {
     const { group } = options;
     // Throws for a name or a group that no message takes.
@@ -78,9 +75,7 @@ export class Subscriptions implements PeerObserver {
     return subscription;
   }
 
-  /**
-   * Ends a subscription at once, and tells the publisher; `unsubscribed` follows when that has answered, or does not. Idempotent.
-   */
+  /** See `Channels.unsubscribe`. */
   unsubscribe(subscription: ChannelSubscription): void {
     if (subscription.state === "ended") return;
     this.#end(subscription);
