@@ -466,6 +466,16 @@ describe("with nodes of the reference", () => {
     old.call((core) => core.announce({ tags: ["x"], metadata: new Map() }));
     net.network.advance(10);
     expect(net.subscribe(old, "news", { chain }).error).toBeUndefined();
+    // In a new session it is sent nothing until the announcement has come again.
+    net.publisher.connect(old);
+    const session = net.publisher.core.peer(old.nodeId)?.session;
+    expect(session?.entityId).toBeUndefined();
+    expect(net.publisher.call((core) => core.channels.publish("news", [bytes("early")], {})).attempted).toBe(
+      0,
+    );
+    net.network.advance(100);
+    expect(net.publish("news", "late").attempted).toBe(1);
+    expect(received(old, "news")).toEqual(["late"]);
   });
 
   it("an event that no datagram of their path takes is refused for them alone", () => {

@@ -117,6 +117,10 @@ export class CapabilityExchange implements PeerObserver, Alarm {
     }
     if (this.#seen.has(nodeId, version, isDirect, nowMs)) {
       counters.announcementRepeated++;
+      // In a new session of the same process it tells who the peer is, and nothing else.
+      if (isDirect && isUnknown(session) && isSignatureValid(announcement) && nodeIdOf(entityId) === nodeId) {
+        pin(session, entityId);
+      }
       return;
     }
     const isSigned = announcement.signature !== undefined;
@@ -244,6 +248,11 @@ export class CapabilityExchange implements PeerObserver, Alarm {
       this.#forward(session, encodeCapabilityAnnouncement({ ...announcement, hopCount: hopCount + 1 }));
     }
   }
+}
+
+/** Whether nothing has shown yet who the peer is, and it gives no proof. */
+function isUnknown({ identity, announcedEntity }: Session): boolean {
+  return identity === undefined && announcedEntity === undefined;
 }
 
 /** Whether the entity is the one that the peer has shown to be before, if any: it is from now on. */

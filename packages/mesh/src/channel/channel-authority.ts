@@ -135,7 +135,10 @@ export class ChannelAuthority {
     }
   }
 
-  /** Whether what let a peer subscribe still holds for it, in the session that it has now. */
+  /**
+   * Whether what let a peer subscribe still holds for it, in the session that it has now. Where it was for an entity, and that
+   * of the session is not known yet, it holds, but nothing may be sent.
+   */
   stillHolds(
     authorization: Authorization,
     config: ResolvedChannelConfig | undefined,
@@ -145,7 +148,8 @@ export class ChannelAuthority {
     const { chain, entityId } = authorization;
     if (config === undefined) return this.configs.size === 0;
     if (config.needsToken && chain === undefined) return false;
-    if (session !== undefined && entityId !== undefined && !isEntity(session, entityId)) return false;
+    if (session?.entityId !== undefined && entityId !== undefined && !isEntity(session, entityId))
+      return false;
     if (chain === undefined || entityId === undefined) return true;
     const now = this.nowSeconds;
     const { revision } = this;

@@ -142,6 +142,8 @@ export class Publisher {
         return Reach.FORBIDDEN;
       }
       if (session === undefined || !this.#isReachable(session)) return Reach.AWAY;
+      // A new session, whose peer has not shown yet that it is the same.
+      if (authorization.entityId !== undefined && session.entityId === undefined) return Reach.FORBIDDEN;
       if (config === undefined || this.#authority.isVisible(config, session)) return Reach.HERE;
       this.#state.counters.publishFiltered++;
       return Reach.FORBIDDEN;
