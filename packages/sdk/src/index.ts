@@ -84,6 +84,7 @@ export {
 } from "./errors.ts";
 export type { OverflowPolicy } from "./event-queue.ts";
 export type { EventBatch, EventFilter, InboundEvent } from "./inbound-event.ts";
+export type { EventsOptions } from "./inbox.ts";
 export { Mesh, type MeshEvents, type MeshStats, type NodeCapabilities } from "./mesh.ts";
 export type { AeadName, MeshOptions, PeerContact, StreamOptions } from "./mesh-options.ts";
 // Data
