@@ -1,13 +1,17 @@
 import type { Identity } from "@netmesh/crypto";
 import type {
+  ChannelLimits,
   CoreOptions,
   StreamOptions as EngineStreamOptions,
   RekeyLimits,
   RelayPolicy,
   SecurityMode,
+  SubnetRule,
   Transport,
 } from "@netmesh/mesh";
+import { subnetId } from "@netmesh/mesh";
 import type { TransportOptions } from "@netmesh/transport-udp";
+import { InvalidArgumentError } from "./errors.ts";
 
 /** An implementation of ChaCha20-Poly1305. */
 export type AeadName = "wasm" | "noble" | "native";
@@ -67,6 +71,15 @@ export interface MeshOptions {
    * probes find to pass. It bounds the events that can be written, too.
    */
   readonly datagramBytes?: number;
+  /** Limits and pauses of channels: how long a publisher is waited for, how often tokens are looked at, and so on. */
+  readonly channels?: Partial<ChannelLimits>;
+  /**
+   * This node's subnet: one to four levels of 0 to 255, `[0]` for the global one. Default: what `subnetPolicy` makes of its own
+   * tags, without a policy the global one.
+   */
+  readonly subnet?: readonly number[];
+  /** Assigns nodes to subnets by the tags they announce; by it channels are local to a subnet, or visible upwards. */
+  readonly subnetPolicy?: readonly SubnetRule[];
   /** Received bytes that may wait for the application per stream; default 4 MiB. */
   readonly receiveBufferBytes?: number;
   /**
@@ -103,12 +116,32 @@ type CoreSettings = Pick<
   | "maxPeers"
   | "datagramBytes"
   | "receiveBufferBytes"
+  | "channels"
+  | "subnet"
+  | "subnetPolicy"
 >;
+
+/** Throws `invalid-argument`. */
+function ownSubnet(levels: readonly number[]): number {
+  if (!Array.isArray(levels) || levels.length === 0) {
+    throw new InvalidArgumentError("invalid-argument", "subnet must have one to four levels");
+  }
+  return subnetId(...levels);
+}
 
 /** The options that the engine takes as they are, without those that were not given. */
 export function coreSettings(options: MeshOptions): CoreSettings {
   const { relay, heartbeatMs, sessionTimeoutMs, handshakeTimeoutMs, maxStreams, maxPeers } = options;
-  const { discoveryHops, auditRelay, datagramBytes, receiveBufferBytes, security, rekey } = options;
+  const {
+    discoveryHops,
+    auditRelay,
+    datagramBytes,
+    receiveBufferBytes,
+    security,
+    rekey,
+    channels,
+    subnetPolicy,
+  } = options;
   const given = {
     security,
     rekey,
@@ -122,6 +155,9 @@ export function coreSettings(options: MeshOptions): CoreSettings {
     maxPeers,
     datagramBytes,
     receiveBufferBytes,
+    channels,
+    subnet: options.subnet === undefined ? undefined : ownSubnet(options.subnet),
+    subnetPolicy,
   };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }

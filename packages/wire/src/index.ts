@@ -89,6 +89,7 @@ export {
   decodePacketPart,
   encodePacketPart,
   MAX_PACKET_PARTS,
+  MESSAGE_PART_FLAG,
   PACKET_PART_DATA_SIZE,
   PACKET_PART_HEAD_SIZE,
   PACKET_PART_KIND,

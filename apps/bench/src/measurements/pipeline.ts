@@ -58,6 +58,12 @@ function bothUnits(payloadBytes: number, run: Run): readonly Run[] {
   return [run, { ...run, value: (run.value * payloadBytes) / 1e6 }];
 }
 
+function settle(): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, SETTLE_MS);
+  });
+}
+
 async function inC(command: Command, payloadBytes: number, limits: Limits): Promise<Run> {
   return await withEnds(async (start) => {
     const bytes = String(payloadBytes);
@@ -69,10 +75,13 @@ async function inC(command: Command, payloadBytes: number, limits: Limits): Prom
         `run ${Math.round(seconds * 1e3)}`,
         seconds * 1e3,
       );
-    if (limits.warmUpSeconds > 0) await run(limits.warmUpSeconds);
+    if (limits.warmUpSeconds > 0) {
+      await run(limits.warmUpSeconds);
+      await settle();
+    }
     await receiver.ask("begin");
     const sent = await run(limits.seconds);
-    await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+    await settle();
     const arrived = await receiver.ask<{ events: number; milliseconds: number; cpuMicroseconds: number }>(
       "end",
     );

@@ -13,10 +13,13 @@ import {
   PINGWAVE_TTL,
   type SocketAddress,
 } from "@netmesh/wire";
+import { type ChannelLimits, resolveChannelLimits } from "../channel/channel-limits.ts";
 import type { Clock } from "../clock.ts";
 import { MeshError } from "../errors.ts";
 import { agreedFeatures, type SecurityMode } from "../handshake/security.ts";
 import { type RekeyLimits, resolveRekeyLimits } from "../rekey/rekey-limits.ts";
+import { requireSubnetId, type SubnetId } from "../subnet/subnet-id.ts";
+import { SubnetPolicy, type SubnetRule } from "../subnet/subnet-policy.ts";
 
 /** Who may use this node as a relay. */
 export type RelayPolicy = "peers" | "anyone" | "off";
@@ -114,14 +117,25 @@ export interface CoreOptions {
   readonly security?: SecurityMode;
   /** When the keys of forward-secret sessions are renewed, with peers that do so too. */
   readonly rekey?: Partial<RekeyLimits>;
+  /** Limits and pauses of channels. */
+  readonly channels?: Partial<ChannelLimits>;
+  /** This node's subnet; default what `subnetPolicy` makes of its own tags, and without one the global subnet. */
+  readonly subnet?: SubnetId;
+  /** Assigns nodes to subnets by what they announce. */
+  readonly subnetPolicy?: readonly SubnetRule[];
 }
 
 /** {@link CoreOptions} with every default applied. */
-export type CoreConfig = Required<Omit<CoreOptions, "datagramBytes" | "identity">> & {
+export type CoreConfig = Required<
+  Omit<CoreOptions, "datagramBytes" | "identity" | "subnet" | "subnetPolicy">
+> & {
   readonly identity: Signer | undefined;
   /** Size of the datagrams sent to an address; undefined where it has to be found out. */
   readonly fixedDatagramBytes: (address: SocketAddress) => number | undefined;
   readonly rekey: RekeyLimits;
+  readonly channels: ChannelLimits;
+  readonly subnet: SubnetId | undefined;
+  readonly subnetPolicy: SubnetPolicy | undefined;
 };
 
 /** What this implementation can do beyond the reference. */
@@ -152,6 +166,7 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
   ) {
     throw new MeshError("config", "datagramBytes must be an integer from 256 to 8192", MAX_PACKET_SIZE);
   }
+  if (options.subnet !== undefined) requireSubnetId(options.subnet);
   const security = securityMode(options.security ?? "prefer");
   return {
     ...rest,
@@ -184,6 +199,9 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
     handshakesPerSecond: options.handshakesPerSecond ?? { perSource: 32, total: 256 },
     security,
     rekey: resolveRekeyLimits(options.rekey),
+    channels: resolveChannelLimits(options.channels),
+    subnet: options.subnet,
+    subnetPolicy: options.subnetPolicy === undefined ? undefined : new SubnetPolicy(options.subnetPolicy),
     features: ownFeatures(options.features ?? OWN_FEATURES, security, options.identity !== undefined),
   };
 }

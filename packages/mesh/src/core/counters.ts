@@ -109,6 +109,27 @@ export class Counters {
   announcementForged = 0;
   announcementStale = 0;
 
+  /** Messages of membership that are none, and answers to what was not asked, or not of their sender. */
+  membershipMalformed = 0;
+  membershipUnsolicited = 0;
+  /** Requests of this node sent again, and repeated ones of others that were answered as before. */
+  membershipResent = 0;
+  membershipRepeated = 0;
+  /** Requests that nothing could be said to yet: the peer has not proven who it is, or too much was to be verified. */
+  membershipDeferred = 0;
+  /** Requests to subscribe here: accepted, renewals included, and refused. */
+  subscribersAccepted = 0;
+  subscribersRefused = 0;
+  /** Subscribers that lost their place: their token has ended or was revoked, or the channel is another one now. */
+  subscribersRevoked = 0;
+  /** Subscriptions of this node that were lost, and those that it has got back. */
+  subscriptionsLost = 0;
+  resubscribed = 0;
+  /** Legs of publications: handed over, failed, and left out because the subscriber's subnet may not see them. */
+  published = 0;
+  publishFailed = 0;
+  publishFiltered = 0;
+
   reliableDuplicate = 0;
   reliableOutOfWindow = 0;
   streamLimit = 0;

@@ -14,6 +14,8 @@ import { CapabilityExchange } from "../capability/capability-exchange.ts";
 import type { CapabilityFilter, CapabilityRequirement } from "../capability/capability-filter.ts";
 import { CapabilityIndex } from "../capability/capability-index.ts";
 import type { CapabilityScope } from "../capability/capability-scope.ts";
+import type { ChannelSubscription } from "../channel/channel-subscription.ts";
+import { type ChannelStats, Channels } from "../channel/channels.ts";
 import { Discovery, type DiscoveryStats } from "../control/discovery.ts";
 import { Healer } from "../control/healing.ts";
 import { Liveness } from "../control/liveness.ts";
@@ -34,6 +36,7 @@ import { Stream } from "../stream/stream.ts";
 import { resolveStreamOptions, type StreamOptions } from "../stream/stream-options.ts";
 import { resume, StreamReceiver } from "../stream/stream-receiver.ts";
 import { StreamSender } from "../stream/stream-sender.ts";
+import { Subnets } from "../subnet/subnets.ts";
 import { type CoreOptions, resolveCoreOptions } from "./config.ts";
 import type { Counters } from "./counters.ts";
 import type { CoreEvent } from "./events.ts";
@@ -73,6 +76,7 @@ export class MeshCore {
   readonly #capabilities: CapabilityExchange;
   readonly #discovery: Discovery;
   readonly #healer: Healer;
+  readonly #channels: Channels;
   #isClosed = false;
 
   /** Throws {@link MeshError} `config` for settings out of range. */
@@ -107,11 +111,23 @@ export class MeshCore {
     this.#sessions.observe(this.#healer);
     this.#handshaker = new Handshaker(state, this.#sessions);
     const index = new CapabilityIndex(state.config.maxIndexedNodes);
+    const subnets = new Subnets(state, index);
     this.#announcer = new Announcer(state, writer, index);
-    this.#capabilities = new CapabilityExchange(state, writer, this.#announcer, index);
+    this.#capabilities = new CapabilityExchange(state, writer, this.#announcer, index, subnets);
     this.#sessions.observe(this.#capabilities);
     this.#subprotocols.install(Subprotocol.CAPABILITY_ANNOUNCEMENT, (session, event) =>
       this.#capabilities.receive(session, event),
+    );
+    this.#channels = new Channels(state, {
+      writer,
+      sender: this.#sender,
+      index,
+      subnets,
+      streams: this,
+    });
+    this.#sessions.observe(this.#channels);
+    this.#subprotocols.install(Subprotocol.CHANNEL_MEMBERSHIP, (session, event) =>
+      this.#channels.receive(session, event),
     );
     this.#intake = new PacketIntake(state, {
       handshaker: this.#handshaker,
@@ -446,6 +462,22 @@ export class MeshCore {
     return this.#capabilities.index;
   }
 
+  /** The channels that this node publishes and has subscribed to. Asked for anew for each call. Throws `shutdown`. */
+  get channels(): Channels {
+    this.#enter();
+    return this.#channels;
+  }
+
+  /** Numbers about this node's channels. */
+  get channelStats(): ChannelStats {
+    return this.#channels.stats;
+  }
+
+  /** The subscription that the events of a stream belong to; undefined when they are ordinary ones. */
+  subscriptionOf(session: Session, stream: Stream): ChannelSubscription | undefined {
+    return this.#channels.subscriptionOf(session, stream);
+  }
+
   /** Largest event that the stream can carry, in bytes: what fits one datagram of its path, and the stream's window. */
   maxEventBytes(session: Session, stream: Stream): number {
     return this.#sender.largestEvent(session, stream);
@@ -523,6 +555,7 @@ export class MeshCore {
     this.#state.tick();
     this.#isClosed = true;
     const error = new MeshError("shutdown", "the node was shut down");
+    this.#channels.close();
     this.#handshaker.close(error);
     this.#sessions.close(error);
     this.#state.config.psk.fill(0);

@@ -2,11 +2,13 @@ import {
   classifyDatagram,
   type DatagramBatch,
   DatagramKind,
+  decodePacketPart,
   EventFrameReader,
   HEADER_SIZE,
   HeaderVerdict,
   IDENTITY_PROOF_KIND,
   isValidLength,
+  MESSAGE_PART_FLAG,
   NETMESH_CONTROL,
   NetHeader,
   PACKET_PART_KIND,
@@ -31,11 +33,21 @@ import type { Rekeyer } from "../rekey/rekeyer.ts";
 import type { Relay } from "../relay.ts";
 import type { Session } from "../session/session.ts";
 import type { SessionRegistry } from "../session/session-registry.ts";
+import { PacketAssembly } from "../stream/packet-assembly.ts";
 import type { StreamReceiver } from "../stream/stream-receiver.ts";
 import type { CoreState } from "./state.ts";
 
 /** Room for the largest datagram of a session, its routing header included; a larger one is opened where it lies. */
 const INBOX_BYTES = 8_256;
+
+/** What belongs to streams and sessions themselves is small, and has no business in parts of messages. */
+const NEVER_IN_PARTS: ReadonlySet<number> = new Set([
+  Subprotocol.EVENTS,
+  Subprotocol.STREAM_WINDOW,
+  Subprotocol.STREAM_NACK,
+  Subprotocol.STREAM_RESET,
+  NETMESH_CONTROL,
+]);
 
 /** Who takes what has arrived. */
 export interface IntakeTargets {
@@ -69,6 +81,9 @@ export class PacketIntake {
   readonly #header = new NetHeader();
   readonly #routing = new RoutingHeader();
   readonly #frames = new EventFrameReader();
+  /** Of a message that was put together while {@link #frames} walks its last part's packet. */
+  readonly #messageFrames = new EventFrameReader();
+  readonly #assembled = new NetHeader();
   /** Where a packet is put to be opened, when the AEAD provider works in a memory of its own. */
   readonly #inbox: Uint8Array<ArrayBuffer> | undefined;
 
@@ -295,19 +310,46 @@ export class PacketIntake {
         return;
       }
       default: {
-        const handler = this.#subprotocols.get(id);
-        if (handler === undefined) {
-          if (!this.#subprotocols.isOwn(id)) break;
-          this.#state.counters.handlerMissing++;
-          return;
-        }
-        const frames = this.#frames.wrap(bytes, offset + HEADER_SIZE, payloadLength, header.eventCount);
-        while (frames.next()) handler(session, bytes.subarray(frames.start, frames.end));
-        if (frames.short) this.#state.counters.framesShort++;
+        this.#frames.wrap(bytes, offset + HEADER_SIZE, payloadLength, header.eventCount);
+        if (!this.#handle(session, id, this.#frames)) break;
         return;
       }
     }
     this.#receiver.onPacket(session, header, bytes, offset, payloadLength);
+  }
+
+  /** Gives the events of a subprotocol to its handler; false when they are ordinary ones. */
+  #handle(session: Session, id: number, frames: EventFrameReader): boolean {
+    const { counters } = this.#state;
+    const handler = this.#subprotocols.get(id);
+    if (handler === undefined) {
+      if (!this.#subprotocols.isOwn(id)) return false;
+      counters.handlerMissing++;
+      return true;
+    }
+    while (frames.next()) handler(session, frames.bytes.subarray(frames.start, frames.end));
+    if (frames.short) counters.framesShort++;
+    return true;
+  }
+
+  /** Takes a part of a subprotocol's message, and the message once it is complete. */
+  #onMessagePart(session: Session, event: Uint8Array): void {
+    const { counters, nowMs } = this.#state;
+    const part = decodePacketPart(event);
+    const id = part?.streamIdLo ?? 0;
+    if (part === undefined || part.streamIdHi !== 0 || id > 0xffff || NEVER_IN_PARTS.has(id)) {
+      counters.controlMalformed++;
+      return;
+    }
+    session.messageAssembly ??= new PacketAssembly();
+    const packet = session.messageAssembly.take(part, nowMs);
+    if (packet === undefined) return;
+    counters.packetsAssembled++;
+    const header = this.#assembled.wrap(packet, 0);
+    header.flags = 0;
+    header.subprotocolId = id;
+    const frames = this.#messageFrames.wrap(packet, HEADER_SIZE, part.length, part.eventCount);
+    if (!this.#handle(session, id, frames)) this.#receiver.onPacket(session, header, packet, 0, part.length);
   }
 
   /** Takes one control event of a netmesh peer: of a feature that is in effect, or it is malformed. */
@@ -336,8 +378,10 @@ export class PacketIntake {
       this.#sessions.onIdentityProof(session, identity, event);
       return;
     }
-    if (takesParts && kind === PACKET_PART_KIND) this.#receiver.onPart(session, event);
-    else if (takesParts && (kind === PathProbeKind.PROBE || kind === PathProbeKind.ANSWER)) {
+    if (takesParts && kind === PACKET_PART_KIND) {
+      if (((event[1] as number) & MESSAGE_PART_FLAG) === 0) this.#receiver.onPart(session, event);
+      else this.#onMessagePart(session, event);
+    } else if (takesParts && (kind === PathProbeKind.PROBE || kind === PathProbeKind.ANSWER)) {
       this.#prober.onControl(session, event, payloadLength);
     } else if (rekeying !== undefined) this.#rekeyer.onControl(session, rekeying, event);
     else this.#state.counters.controlMalformed++;

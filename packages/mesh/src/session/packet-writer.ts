@@ -2,11 +2,18 @@ import { PACKET_OFFSET, type PacketFields, type PacketSlot, PoolError, packetFie
 import {
   CONTROL_STREAM_ID,
   DATA_TTL,
+  EVENT_LENGTH_PREFIX,
+  encodeEventFrames,
   encodePacketPart,
   high32,
   low32,
+  MESSAGE_PART_FLAG,
   NETMESH_CONTROL,
   PACKET_OVERHEAD,
+  PACKET_PART_DATA_SIZE,
+  PACKET_PART_HEAD_SIZE,
+  type PartedPacket,
+  PeerFeature,
   packetPartCount,
   ROUTING_HEADER_SIZE,
   type SocketAddress,
@@ -17,6 +24,8 @@ import { BASE_DATAGRAM_BYTES } from "../path-mtu/constants.ts";
 import type { FramedPacket } from "../stream/framed-packet.ts";
 import type { Path, Session } from "./session.ts";
 
+/** Payload of a control packet that carries a part, in bytes. */
+export const PART_PAYLOAD: number = EVENT_LENGTH_PREFIX + PACKET_PART_HEAD_SIZE + PACKET_PART_DATA_SIZE;
 const NO_FRAMES = new Uint8Array(0);
 
 /** Builds sealed packets of sessions straight into outgoing slots, with the routing header where the path needs one. */
@@ -105,7 +114,11 @@ export class PacketWriter {
     const frames = (piece?.bytes ?? NO_FRAMES).subarray(start, start + length);
     const { streamIdLo, streamIdHi, sequenceLo, sequenceHi, flags } = fields;
     const packet = { streamIdLo, streamIdHi, sequenceLo, sequenceHi, flags, eventCount };
-    const count = packetPartCount(length);
+    return this.#sendParts(session, packet, frames);
+  }
+
+  #sendParts(session: Session, packet: PartedPacket, frames: Uint8Array): boolean {
+    const count = packetPartCount(frames.length);
     for (let i = 0; i < count; i++) {
       const part = encodePacketPart(packet, frames, i);
       if (!this.sendControl(session, NETMESH_CONTROL, [part]) && i === 0) return false;
@@ -132,8 +145,9 @@ export class PacketWriter {
   }
 
   /**
-   * Sends one message of a subprotocol, once and unrepaired, in a packet of its own on the stream of its id. False when the
-   * outbox is full or the key used up.
+   * Sends one message of a subprotocol, once and unrepaired, in a packet of its own on the stream of its id. One that is larger
+   * than the path's datagrams travels in parts, to peers that take those, and whole to others. False when the outbox is full
+   * or the key used up.
    */
   sendMessage(session: Session, subprotocolId: number, message: Uint8Array): boolean {
     const fields = this.#message;
@@ -141,9 +155,22 @@ export class PacketWriter {
     fields.subprotocolId = subprotocolId;
     fields.sequenceLo = session.messageSequence >>> 0;
     fields.sequenceHi = Math.floor(session.messageSequence / 2 ** 32);
-    if (!this.send(session, fields, [message], 0, 1)) return false;
+    if (!this.#sendAsFits(session, fields, message)) return false;
     session.messageSequence++;
     return true;
+  }
+
+  #sendAsFits(session: Session, fields: PacketFields, message: Uint8Array): boolean {
+    const payload = EVENT_LENGTH_PREFIX + message.length;
+    const limit = this.payloadLimit(session);
+    if (payload > limit) {
+      if (session.has(PeerFeature.PATH_MTU) && payload > PACKET_PART_DATA_SIZE && limit >= PART_PAYLOAD) {
+        const packet = { ...fields, flags: MESSAGE_PART_FLAG, eventCount: 1 };
+        return this.#sendParts(session, packet, encodeEventFrames([message]));
+      }
+      this.#state.counters.oversizeSent++;
+    }
+    return this.send(session, fields, [message], 0, 1);
   }
 
   /** Sends a heartbeat. */

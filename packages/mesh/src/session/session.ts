@@ -91,6 +91,8 @@ export class Session implements Alarm {
   readonly closedStreams: U64Map<ClosedStream>;
   /** Packets that arrive in parts; present from the first part on. */
   assembly: PacketAssembly | undefined;
+  /** As that, of messages of subprotocols. */
+  messageAssembly: PacketAssembly | undefined;
   /** Bytes of received events that the application has not taken, over all streams. */
   bufferedBytes = 0;
   /** Sequence of packets on the control stream. */
