@@ -24,9 +24,4 @@ export class GatewayEpoch {
     const remote = epochSeconds - last.epoch;
     return remote >= -1 && local + 2 >= remote - remote / 16 && remote + 2 >= local - local / 16;
   }
-
-  /** Forgets the answers: the next one is another gateway's first. */
-  reset(): void {
-    this.#last = undefined;
-  }
 }
