@@ -15,7 +15,7 @@ import { SystemMapper, systemTimers } from "../src/node/index.ts";
 /** What the program is told on its command line, as JSON. */
 export interface MappedNodeOptions {
   readonly port: number;
-  readonly protocols: readonly ("gateway" | "upnp")[];
+  readonly protocols: readonly ("pcp" | "nat-pmp" | "upnp")[];
   readonly renewalMs: number;
 }
 

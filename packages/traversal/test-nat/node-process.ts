@@ -22,7 +22,7 @@ export class NodeProcess {
   constructor(lab: NatLab, place: Place, options: Partial<MappedNodeOptions> = {}) {
     const all: MappedNodeOptions = {
       port: 7000,
-      protocols: ["gateway", "upnp"],
+      protocols: ["pcp", "nat-pmp", "upnp"],
       renewalMs: 1_800_000,
       ...options,
     };

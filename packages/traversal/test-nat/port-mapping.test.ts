@@ -30,13 +30,20 @@ describe.skipIf(whyUnavailable() !== undefined)("a node at home", () => {
   }
 
   describe.each([
-    ["PCP", "gateway", {}],
-    ["UPnP version 2", "upnp", { gateway: false }],
-    ["UPnP version 1", "upnp", { gateway: false, isVersion1: true }],
-  ] as const)("whose router speaks %s", (_, protocol, daemon) => {
+    ["PCP", ["pcp"], {}, "pcp"],
+    ["NAT-PMP", ["nat-pmp"], {}, "nat-pmp"],
+    ["UPnP version 2", ["upnp"], { gateway: false }, null],
+    ["UPnP version 1", ["upnp"], { gateway: false, isVersion1: true }, null],
+    ["everything", undefined, {}, "pcp"],
+    ["UPnP only, and who is asked for everything", undefined, { gateway: false }, null],
+  ] as const)("whose router speaks %s", (_, protocols, daemon, variant) => {
+    // Who speaks to the gateway hears from it what has changed; UPnP sees it when it renews.
+    const renewalMs = variant === null ? 1_000 : 1_800_000;
+    const asked = protocols === undefined ? {} : { protocols };
+
     it("is reached by strangers, within three seconds, until it shuts down", async () => {
       await lab.daemon("a").start(daemon);
-      const node = new NodeProcess(lab, "home-a", { protocols: [protocol], renewalMs: 1_000 });
+      const node = new NodeProcess(lab, "home-a", { ...asked, renewalMs: 1_000 });
       const { address, afterMs } = await node.next("published");
       expect(address).toBe(`${lab.publicAddress("a")}:7000`);
       expect(afterMs).toBeLessThan(3_000);
@@ -44,8 +51,7 @@ describe.skipIf(whyUnavailable() !== undefined)("a node at home", () => {
       stranger("hello", address ?? "");
       expect(await node.next("datagram")).toMatchObject({ text: "hello", from: PUBLIC_HOSTS["public-2"] });
 
-      const { variant } = await node.next("renewed");
-      expect(variant).toBe(protocol === "gateway" ? "pcp" : null);
+      expect((await node.next("renewed")).variant).toBe(variant);
       stranger("again", address ?? "");
       expect(await node.next("datagram")).toMatchObject({ text: "again" });
 
@@ -56,9 +62,7 @@ describe.skipIf(whyUnavailable() !== undefined)("a node at home", () => {
 
     it("announces the new address when the provider changes it", async () => {
       await lab.daemon("a").start(daemon);
-      // PCP hears of it from the router; UPnP sees it when it renews.
-      const renewalMs = protocol === "gateway" ? 1_800_000 : 1_000;
-      const node = new NodeProcess(lab, "home-a", { protocols: [protocol], renewalMs });
+      const node = new NodeProcess(lab, "home-a", { ...asked, renewalMs });
       await node.next("published");
       lab.wanAddress("a", "44.128.1.77");
       expect((await node.next("published")).address).toBe("44.128.1.77:7000");
@@ -70,8 +74,7 @@ describe.skipIf(whyUnavailable() !== undefined)("a node at home", () => {
     it("is reached again after the router was turned off and on", async () => {
       await lab.daemon("a").start(daemon);
       await new Promise((resolve) => setTimeout(resolve, UP_FOR_MS));
-      const renewalMs = protocol === "gateway" ? 1_800_000 : 1_000;
-      const node = new NodeProcess(lab, "home-a", { protocols: [protocol], renewalMs });
+      const node = new NodeProcess(lab, "home-a", { ...asked, renewalMs });
       const { address } = await node.next("published");
       await lab.reboot("a");
       await node.next("renewed");
@@ -81,7 +84,7 @@ describe.skipIf(whyUnavailable() !== undefined)("a node at home", () => {
     });
   });
 
-  it.each(["gateway", "upnp"] as const)(
+  it.each(["pcp", "nat-pmp", "upnp"] as const)(
     "behind a NAT of its provider publishes nothing by %s",
     async (protocol) => {
       lab.carrierNat("a", true);

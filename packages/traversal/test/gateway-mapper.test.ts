@@ -122,6 +122,27 @@ describe("asking a gateway what it speaks", () => {
     await expect(probe()).rejects.toMatchObject({ kind: "unavailable", detail: "unsupp-version" });
   });
 
+  it.each([
+    ["nat-pmp", 2],
+    ["pcp", 24],
+  ] as const)("that may only speak %s asks for nothing else", async (variant, bytes) => {
+    const { probe, gateway, mapper } = setup({ variants: [variant] });
+    await expect(probe()).rejects.toMatchObject({ kind: "timeout" });
+    expect(gateway.sent.map(({ hex }) => hex.length / 2)).toEqual([bytes, bytes, bytes]);
+    gateway.behaviour = variant === "pcp" ? pcpAnswers() : natPmpAnswers();
+    await probe();
+    expect(mapper.variant).toBe(variant);
+  });
+
+  it("that may only speak PCP has no other way when that is refused", async () => {
+    const { probe, install, gateway } = setup({ variants: ["pcp"] });
+    gateway.behaviour = natPmpAnswers();
+    await expect(probe()).rejects.toMatchObject({ kind: "unavailable", routerCode: 1 });
+    gateway.behaviour = pcpAnswers({ result: 4 });
+    await probe();
+    await expect(install()).rejects.toMatchObject({ kind: "unavailable", routerCode: 4 });
+  });
+
   it("ends with the signal, and with it the socket", async () => {
     const { mapper, gateway, timers } = setup();
     const controller = new AbortController();
@@ -446,15 +467,25 @@ describe("what a gateway tells unasked", () => {
     expect(counters.repeatedNotices).toBe(1);
   });
 
+  it("a restart is heard from a gateway that maps by NAT-PMP and announces by PCP", async () => {
+    const { gateway, mapper, timers, install } = await natPmp({ epoch: () => 100 });
+    await install();
+    const heard: GatewayNotice[] = [];
+    mapper.watch((notice) => heard.push(notice));
+    await timers.advance(1_000);
+    gateway.multicast(announce(0));
+    expect(heard).toEqual(["restarted"]);
+  });
+
   it("a new address is heard", async () => {
     const { gateway, heard } = await watched();
-    gateway.multicast(address(1001));
+    gateway.multicast(address(120));
     expect(heard).toEqual(["address-changed"]);
   });
 
   it("the known address is no news", async () => {
     const { gateway, heard } = await watched();
-    gateway.multicast(address(1001, "2c800102"));
+    gateway.multicast(address(120, "2c800102"));
     expect(heard).toEqual([]);
   });
 

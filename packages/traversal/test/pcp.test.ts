@@ -81,9 +81,9 @@ describe("answers of PCP", () => {
 
 describe("the epoch of a gateway", () => {
   const after = (rule: "pcp" | "nat-pmp", first: number, second: number, seconds: number) => {
-    const epoch = new GatewayEpoch(rule);
-    expect(epoch.follows(first, 0)).toBe(true);
-    return epoch.follows(second, seconds * 1000);
+    const epoch = new GatewayEpoch();
+    expect(epoch.follows(rule, first, 0)).toBe(true);
+    return epoch.follows(rule, second, seconds * 1000);
   };
 
   it.each([

@@ -38,6 +38,7 @@ export class NatLab implements AsyncDisposable {
   readonly #prefix: string;
   readonly #folder: string;
   readonly #children = new Set<ChildProcess>();
+  #isDown = false;
   readonly #state: Readonly<Record<Side, HouseholdState>>;
   readonly #daemons: Readonly<Record<Side, RouterDaemon>>;
 
@@ -182,8 +183,10 @@ export class NatLab implements AsyncDisposable {
     return child;
   }
 
-  /** Ends what runs and removes everything. */
+  /** Ends what runs and removes everything. Idempotent. */
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isDown) return;
+    this.#isDown = true;
     const ended = [...this.#children].map(
       (child) => new Promise<void>((resolve) => void child.once("exit", () => resolve())),
     );
