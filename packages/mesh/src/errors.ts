@@ -20,6 +20,13 @@ export type MeshErrorCode =
   | "counter-exhausted"
   | "too-many-streams"
   | "subprotocol-in-use"
+  | "unauthorized"
+  | "unknown-channel"
+  | "rate-limited"
+  | "too-many-channels"
+  | "rejected"
+  | "ack-timeout"
+  | "publish-denied"
   | "shutdown";
 
 /** Every error of this package; `code` is stable, the text is not. */

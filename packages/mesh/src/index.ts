@@ -3,6 +3,7 @@
  * @packageDocumentation
  */
 
+export type { ProximityNode, RerouteStats } from "@netmesh/routing";
 // Capabilities
 export type { AnnounceOptions } from "./capability/announcer.ts";
 export type {
@@ -27,8 +28,28 @@ export {
   validateCapabilities,
 } from "./capability/validate-capabilities.ts";
 export { toAnnounced } from "./capability/write-tags.ts";
+// Channels
+export type { ChannelConfig } from "./channel/channel-configs.ts";
+export type { ChannelLimits } from "./channel/channel-limits.ts";
+export {
+  ChannelSubscription,
+  type SubscribeOptions,
+  type SubscriptionState,
+} from "./channel/channel-subscription.ts";
+export { type ChannelStats, Channels } from "./channel/channels.ts";
+export {
+  MAX_PUBLISHED_EVENT_BYTES,
+  type PublishFailure,
+  type PublishOptions,
+  type PublishReport,
+} from "./channel/publisher.ts";
 // The shell
 export { type Clock, monotonicClock, systemClock } from "./clock.ts";
+// Discovery and healing
+export type { DiscoveryStats } from "./control/discovery.ts";
+export { type Neighbor, Neighbors } from "./control/neighbors.ts";
+export { type NextHop, NextHops } from "./control/next-hops.ts";
+export { type AskedPath, PathWatch, type PathWatchOwner } from "./control/path-watch.ts";
 // The core
 export type { CoreConfig, CoreOptions, RelayPolicy, Signer } from "./core/config.ts";
 export { Counters } from "./core/counters.ts";
@@ -52,6 +73,7 @@ export type { RekeyLimits } from "./rekey/rekey-limits.ts";
 export { type Answered, RekeyState, type Unanswered } from "./rekey/rekey-state.ts";
 // Peers and sessions
 export { Peer } from "./session/peer.ts";
+export type { PeerObserver } from "./session/peer-observer.ts";
 export {
   type ClosedStream,
   type Path,
@@ -60,6 +82,7 @@ export {
   type SessionRole,
 } from "./session/session.ts";
 // Streams
+export { ByteSlab } from "./stream/byte-slab.ts";
 export type { CongestionControl } from "./stream/congestion/congestion-control.ts";
 export { FramedPacket } from "./stream/framed-packet.ts";
 export { MemoryPiece, MemoryPieces } from "./stream/memory-pieces.ts";
@@ -77,4 +100,20 @@ export {
   resolveStreamOptions,
   type StreamOptions,
 } from "./stream/stream-options.ts";
+// Subnets
+export { type GatewayVerdict, SubnetGateway } from "./subnet/subnet-gateway.ts";
+export {
+  areSubnetSiblings,
+  formatSubnetId,
+  GLOBAL_SUBNET,
+  isSubnetAncestor,
+  MAX_SUBNET_LEVELS,
+  parseSubnetId,
+  type SubnetId,
+  subnetDepth,
+  subnetId,
+  subnetParent,
+} from "./subnet/subnet-id.ts";
+export { SubnetPolicy, type SubnetRule } from "./subnet/subnet-policy.ts";
+export { type ChannelVisibility, isVisible } from "./subnet/visibility.ts";
 export type { Transport, TransportListener } from "./transport.ts";

@@ -143,6 +143,30 @@ describe("announced capabilities", () => {
     expect([finds(d, "left"), finds(a, "right")]).toEqual([[a.nodeId], [d.nodeId]]);
   });
 
+  it("of up to 8104 bytes reach netmesh peers on a path of 1200 bytes, in parts", () => {
+    const { network, nodes } = line(3, { datagramBytes: 1_200 });
+    const [a, b, c] = nodes as [TestNode, TestNode, TestNode];
+    const tags = Array.from({ length: 240 }, (_, i) => `tag.${i}.${"x".repeat(20)}`);
+    announce(a, tags);
+    network.advance(10);
+    expect(finds(c, tags[0] as string)).toEqual([a.nodeId]);
+    expect(a.core.counters.packetsParted).toBe(1);
+    expect([b, c].map((node) => node.core.counters.packetsAssembled)).toEqual([1, 1]);
+    expect(a.core.counters.oversizeSent).toBe(0);
+  });
+
+  it("too large for the path are sent whole to peers that take no parts, and counted", () => {
+    const { network, nodes } = line(2, { datagramBytes: 1_200, features: 0 });
+    const [a, b] = nodes as [TestNode, TestNode];
+    announce(
+      a,
+      Array.from({ length: 100 }, (_, i) => `tag.${i}.${"x".repeat(20)}`),
+    );
+    network.advance(10);
+    expect(finds(b, `tag.0.${"x".repeat(20)}`)).toEqual([a.nodeId]);
+    expect(a.core.counters.oversizeSent).toBe(1);
+  });
+
   it("of a restarted process take the place of its earlier ones", () => {
     const { network, nodes } = line(2);
     const [a, b] = nodes as [TestNode, TestNode];

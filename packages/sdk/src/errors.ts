@@ -1,7 +1,8 @@
-import { CryptoError } from "@netmesh/crypto";
+import { CryptoError, TokenError as CryptoTokenError } from "@netmesh/crypto";
 import { MeshError } from "@netmesh/mesh";
 import { TransportError as UdpError } from "@netmesh/transport-udp";
 import { WireError } from "@netmesh/wire";
+import type { PublishReport } from "./channels.ts";
 
 /** Base of every error that the SDK throws. `code` is stable API, the text is not. */
 export class NetError extends Error {
@@ -15,7 +16,7 @@ export class NetError extends Error {
   }
 }
 
-/** A caller's mistake: `invalid-argument`, `invalid-length`, `invalid-address`, `config`. */
+/** A caller's mistake: `invalid-argument`, `invalid-length`, `invalid-address`, `invalid-channel-name`, `config`. */
 export class InvalidArgumentError extends NetError {
   override readonly name: string = "InvalidArgumentError";
 }
@@ -63,6 +64,32 @@ export class StreamError extends NetError {
   }
 }
 
+/**
+ * A channel cannot be used: `unknown-channel`, `rate-limited`, `too-many-channels`, `rejected` (refused without a reason),
+ * `ack-timeout` (the publisher does not answer), `publish-denied`, `publish-failed` (with `report`), and, as {@link ChannelAuthError},
+ * `unauthorized`. In a report of a publication it has the code of what went wrong with one subscriber.
+ */
+export class ChannelError extends NetError {
+  override readonly name: string = "ChannelError";
+  /** What became of the publication, with `publish-failed`. */
+  readonly report: PublishReport | undefined;
+
+  constructor(code: string, message: string, report?: PublishReport, options?: ErrorOptions) {
+    super(code, message, options);
+    this.report = report;
+  }
+}
+
+/** The publisher does not let this node subscribe: `unauthorized`. */
+export class ChannelAuthError extends ChannelError {
+  override readonly name: string = "ChannelAuthError";
+}
+
+/** A token cannot be issued, passed on or read: the codes of `TokenErrorCode`. */
+export class TokenError extends NetError {
+  override readonly name: string = "TokenError";
+}
+
 /** A subprotocol cannot be handled here: `subprotocol-in-use`. */
 export class SubprotocolError extends NetError {
   override readonly name: string = "SubprotocolError";
@@ -81,11 +108,21 @@ const STREAM_CODES: ReadonlySet<string> = new Set([
   "counter-exhausted",
 ]);
 
+const CHANNEL_CODES: ReadonlySet<string> = new Set([
+  "unknown-channel",
+  "rate-limited",
+  "too-many-channels",
+  "rejected",
+  "ack-timeout",
+  "publish-denied",
+]);
+
 const ARGUMENT_CODES: ReadonlySet<string> = new Set([
   "invalid-argument",
   "invalid-address",
   "invalid-length",
   "invalid-key",
+  "invalid-channel-name",
   "config",
   "unknown-provider",
 ]);
@@ -101,6 +138,9 @@ export function toNetError(error: unknown): unknown {
   if (STREAM_CODES.has(code)) {
     return new StreamError(code, message, { limit: (error as MeshError).limit }, options);
   }
+  if (error instanceof CryptoTokenError) return new TokenError(code, message, options);
+  if (code === "unauthorized") return new ChannelAuthError(code, message, undefined, options);
+  if (CHANNEL_CODES.has(code)) return new ChannelError(code, message, undefined, options);
   if (code === "subprotocol-in-use") return new SubprotocolError(code, message, options);
   return new TransportError(code, message, options);
 }

@@ -13,7 +13,7 @@ export interface InboundEvent {
   readonly channelHash: number;
   /** What the publisher claims to be; 0 outside channels. */
   readonly originHash: bigint;
-  /** The event's bytes; yours to keep. */
+  /** The event's bytes; yours to keep. Other events lie in the same `buffer`: copy them before you transfer that. */
   readonly data: Uint8Array;
   /** When it arrived, in milliseconds of the mesh's monotonic clock. */
   readonly receivedAtMs: number;
@@ -34,7 +34,7 @@ export interface EventBatch {
   readonly channelHash: number;
   /** What the publisher claims to be; 0 outside channels. */
   readonly originHash: bigint;
-  /** The bytes of each event, at least one; yours to keep. */
+  /** The bytes of each event, at least one; yours to keep. Others lie in the same `buffer`. */
   readonly events: readonly Uint8Array[];
   /** When they arrived, in milliseconds of the mesh's monotonic clock. */
   readonly receivedAtMs: number;

@@ -4,12 +4,22 @@
  */
 
 // Keys
-export { bytesToHex, hexToBytes, Identity } from "@netmesh/crypto";
+export {
+  bytesToHex,
+  hexToBytes,
+  Identity,
+  Token,
+  TokenChain,
+  type TokenErrorCode,
+  TokenScope,
+} from "@netmesh/crypto";
 export type {
   Counters,
+  DiscoveryStats,
   HandshakeMode,
   RekeyLimits,
   RelayPolicy,
+  RerouteStats,
   SecurityMode,
   SessionSecurity,
   Transport,
@@ -25,13 +35,24 @@ export {
   type CapabilityRequirement,
   type CapabilityScope,
   type CapabilitySet,
+  type ChannelConfig,
+  type ChannelLimits,
+  type ChannelStats,
+  type ChannelVisibility,
+  formatSubnetId,
+  type GatewayVerdict,
   type Gpu,
   type GpuVendor,
   type Hardware,
   type Limits,
   type Modality,
   type Model,
+  parseSubnetId,
   type Software,
+  SubnetGateway,
+  type SubnetId,
+  type SubnetRule,
+  subnetId,
   type Tool,
   validateCapabilities,
 } from "@netmesh/mesh";
@@ -45,24 +66,44 @@ export type {
   TransportOptions,
   TransportStats,
 } from "@netmesh/transport-udp";
+export { channelHash } from "@netmesh/wire";
 // The mesh
 export type { Address } from "./address.ts";
 export type { OpOptions } from "./arguments.ts";
+// Channels
+export type { PublishFailure, PublishOptions, PublishReport, SubscribeOptions } from "./channels.ts";
 // Errors
 export {
+  ChannelAuthError,
+  ChannelError,
   InvalidArgumentError,
   NetError,
   ShutdownError,
   StreamError,
   SubprotocolError,
+  TokenError,
   TransportError,
 } from "./errors.ts";
 export type { OverflowPolicy } from "./event-queue.ts";
 export type { EventBatch, EventFilter, InboundEvent } from "./inbound-event.ts";
-export { Mesh, type MeshEvents, type MeshStats, type NodeCapabilities } from "./mesh.ts";
+export type { EventsOptions } from "./inbox.ts";
+export { type DiscoveredNode, Mesh, type MeshEvents, type MeshStats, type NodeCapabilities } from "./mesh.ts";
 export type { AeadName, MeshOptions, PeerContact, StreamOptions } from "./mesh-options.ts";
 // Data
 export { MeshStream, type StreamStats } from "./mesh-stream.ts";
 export { type Path, Peer } from "./peer.ts";
 export { Subprotocol, type SubprotocolMessage, type SubprotocolOptions } from "./subprotocol.ts";
+export {
+  type ChannelMessage,
+  Subscription,
+  type SubscriptionEvents,
+  type SubscriptionOptions,
+} from "./subscription.ts";
+export {
+  delegateToken,
+  issueToken,
+  type TokenAction,
+  type TokenDelegation,
+  type TokenGrant,
+} from "./tokens.ts";
 export { TypedEventTarget, type TypedListener } from "./typed-events.ts";

@@ -1,13 +1,17 @@
 import type { Identity } from "@netmesh/crypto";
 import type {
+  ChannelLimits,
   CoreOptions,
   StreamOptions as EngineStreamOptions,
   RekeyLimits,
   RelayPolicy,
   SecurityMode,
+  SubnetRule,
   Transport,
 } from "@netmesh/mesh";
+import { subnetId } from "@netmesh/mesh";
 import type { TransportOptions } from "@netmesh/transport-udp";
+import { InvalidArgumentError } from "./errors.ts";
 
 /** An implementation of ChaCha20-Poly1305. */
 export type AeadName = "wasm" | "noble" | "native";
@@ -46,8 +50,13 @@ export interface MeshOptions {
   readonly relay?: RelayPolicy;
   /** Tries every own key on every forwarded packet and counts which open it (`relayOpened`); default false. */
   readonly auditRelay?: boolean;
-  /** Default 5000. */
+  /**
+   * Pause between heartbeats on links that nobody uses; default 5000. Paths in use are asked for a sign of life every 300 ms, or
+   * as often as heartbeats come when that is more often: a relay that dies is replaced after about 2.5 of these.
+   */
   readonly heartbeatMs?: number;
+  /** Relays over which others discover this node, 0 to 15; default 3. */
+  readonly discoveryHops?: number;
   /** Silence after which a peer counts as lost and its streams fail; default 30 000. */
   readonly sessionTimeoutMs?: number;
   /** Time for one of three handshake attempts; default 5000. */
@@ -62,6 +71,15 @@ export interface MeshOptions {
    * probes find to pass. It bounds the events that can be written, too.
    */
   readonly datagramBytes?: number;
+  /** Limits and pauses of channels: how long a publisher is waited for, how often tokens are looked at, and so on. */
+  readonly channels?: Partial<ChannelLimits>;
+  /**
+   * This node's subnet: one to four levels of 0 to 255, `[0]` for the global one. Default: what `subnetPolicy` makes of its own
+   * tags, without a policy the global one.
+   */
+  readonly subnet?: readonly number[];
+  /** Assigns nodes to subnets by the tags they announce; by it channels are local to a subnet, or visible upwards. */
+  readonly subnetPolicy?: readonly SubnetRule[];
   /** Received bytes that may wait for the application per stream; default 4 MiB. */
   readonly receiveBufferBytes?: number;
   /**
@@ -91,30 +109,55 @@ type CoreSettings = Pick<
   | "relay"
   | "auditRelay"
   | "heartbeatMs"
+  | "discoveryHops"
   | "sessionTimeoutMs"
   | "handshakeTimeoutMs"
   | "maxStreams"
   | "maxPeers"
   | "datagramBytes"
   | "receiveBufferBytes"
+  | "channels"
+  | "subnet"
+  | "subnetPolicy"
 >;
+
+/** Throws `invalid-argument`. */
+function ownSubnet(levels: readonly number[]): number {
+  if (!Array.isArray(levels) || levels.length === 0) {
+    throw new InvalidArgumentError("invalid-argument", "subnet must have one to four levels");
+  }
+  return subnetId(...levels);
+}
 
 /** The options that the engine takes as they are, without those that were not given. */
 export function coreSettings(options: MeshOptions): CoreSettings {
   const { relay, heartbeatMs, sessionTimeoutMs, handshakeTimeoutMs, maxStreams, maxPeers } = options;
-  const { auditRelay, datagramBytes, receiveBufferBytes, security, rekey } = options;
+  const {
+    discoveryHops,
+    auditRelay,
+    datagramBytes,
+    receiveBufferBytes,
+    security,
+    rekey,
+    channels,
+    subnetPolicy,
+  } = options;
   const given = {
     security,
     rekey,
     relay,
     auditRelay,
     heartbeatMs,
+    discoveryHops,
     sessionTimeoutMs,
     handshakeTimeoutMs,
     maxStreams,
     maxPeers,
     datagramBytes,
     receiveBufferBytes,
+    channels,
+    subnet: options.subnet === undefined ? undefined : ownSubnet(options.subnet),
+    subnetPolicy,
   };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }

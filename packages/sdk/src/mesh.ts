@@ -4,6 +4,8 @@ import {
   platformRandom,
   StaticKeyPair,
   staticKeyPairFromIdentity,
+  Token,
+  TokenChain,
 } from "@netmesh/crypto";
 import {
   type AnnounceOptions,
@@ -12,12 +14,15 @@ import {
   type CapabilityRequirement,
   type CapabilityScope,
   type CapabilitySet,
+  type ChannelConfig,
+  type ChannelStats,
   type CoreEvent,
   type Counters,
+  type DiscoveryStats,
   type HandshakeMode,
   MeshNode,
   monotonicClock,
-  type Stream,
+  type RerouteStats,
   systemClock,
   toAnnounced,
   validateCapabilities,
@@ -26,9 +31,10 @@ import { type TransportStats, UdpTransport } from "@netmesh/transport-udp";
 import { copyBytes, SocketAddress } from "@netmesh/wire";
 import { type Address, resolveAddress } from "./address.ts";
 import { abortable, type OpOptions, requireBytes, requireId, signalOf, toEvents } from "./arguments.ts";
+import { MeshChannels, type PublishOptions, type PublishReport, type SubscribeOptions } from "./channels.ts";
 import { InvalidArgumentError, ShutdownError, StreamError, TransportError, toNetError } from "./errors.ts";
-import { EventQueue, iterate, type OverflowPolicy } from "./event-queue.ts";
-import { type EventBatch, type EventFilter, eventOf, type InboundEvent } from "./inbound-event.ts";
+import type { InboundEvent } from "./inbound-event.ts";
+import { type EventsOptions, Inbox } from "./inbox.ts";
 import {
   type AeadName,
   coreSettings,
@@ -36,9 +42,10 @@ import {
   type PeerContact,
   type StreamOptions,
 } from "./mesh-options.ts";
-import { MeshStream } from "./mesh-stream.ts";
+import type { MeshStream } from "./mesh-stream.ts";
 import { Peer } from "./peer.ts";
 import { Subprotocol, type SubprotocolOptions } from "./subprotocol.ts";
+import type { Subscription } from "./subscription.ts";
 import { TypedEventTarget } from "./typed-events.ts";
 
 /** What a {@link Mesh} announces; data comes through iteration, not through these. */
@@ -79,12 +86,29 @@ export interface NodeCapabilities extends Capabilities {
   readonly metadata: ReadonlyMap<string, string>;
 }
 
-/** Figures of a {@link Mesh}; numbers that only grow, but for the first three. */
+/** A node that others have told of. Nothing of it is proven: connecting to it is what proves who is there. */
+export interface DiscoveredNode {
+  readonly nodeId: bigint;
+  /** Hops to it: 1 for a neighbour. */
+  readonly hops: number;
+  /** What its pingwave took to get here, in milliseconds, by the two nodes' clocks. */
+  readonly latencyMs: number;
+  /** The neighbour's address from which it was heard of. */
+  readonly via: string;
+}
+
+/** Figures of a {@link Mesh}; numbers that only grow, but for the first ones, up to `channels`. */
 export interface MeshStats {
   readonly peers: number;
   readonly streams: number;
   /** Nodes whose capabilities are known. */
   readonly indexedNodes: number;
+  /** Channels that are registered, published and subscribed to here. */
+  readonly channels: ChannelStats;
+  /** What discovery has found and done: the graph of nodes, pingwaves by what became of them, routes. */
+  readonly discovery: DiscoveryStats;
+  /** Detours of forwarded packets around neighbours that have failed. */
+  readonly reroutes: RerouteStats;
   /** Events that nobody wanted: no open stream and no matching `events()`, or a stream that failed before it was opened. */
   readonly unclaimedEvents: number;
   /** Which implementation seals packets. */
@@ -95,19 +119,11 @@ export interface MeshStats {
   readonly counters: Readonly<Counters>;
 }
 
-type DataEvent = Extract<CoreEvent, { type: "data" }>;
-
-interface Consumer {
-  readonly filter: EventFilter;
-  readonly queue: EventQueue<InboundEvent>;
-}
-
 interface Pending {
   resolve(peer: Peer): void;
   reject(reason: unknown): void;
 }
 
-const DEFAULT_QUEUE_EVENTS = 1_024;
 const DEFAULT_GRACE_MS = 2_000;
 /** Stream id of {@link Mesh.send}. */
 const PLAIN_STREAM_ID = 0n;
@@ -120,15 +136,10 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   readonly #udp: UdpTransport | undefined;
   readonly #attempts = new Map<number, Pending>();
   readonly #accepts = new Map<bigint, Pending>();
-  readonly #streams = new Map<Stream, MeshStream>();
-  /** What arrived on reliable streams that nobody has opened yet; their windows bound it. */
-  readonly #unclaimed = new WeakMap<Stream, DataEvent[]>();
-  /** Streams that the peer has finished, all of whose data was passed on. */
-  readonly #ended = new WeakSet<Stream>();
-  readonly #consumers = new Set<Consumer>();
+  readonly #inbox = new Inbox();
   readonly #subprotocols = new Map<number, Pick<SubprotocolOptions, "onMessage"> & { handle: Subprotocol }>();
+  readonly #channels: MeshChannels;
   readonly #views = new WeakMap<object, Peer>();
-  #unclaimedEvents = 0;
   #isStarted = false;
   #shutdown: Promise<void> | undefined;
 
@@ -143,6 +154,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     this.#keys = keys;
     this.#udp = udp;
     this.#node = node(this);
+    this.#channels = new MeshChannels(this.#node);
   }
 
   /** Binds and starts. Rejects with `invalid-argument`, `invalid-length`, `config`, `address-in-use`, `socket`. */
@@ -335,6 +347,16 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     return peer === undefined ? undefined : this.#view(peer);
   }
 
+  /** The nodes that are heard of, nearest first: neighbours, and nodes behind up to `discoveryHops` relays. */
+  discoveredNodes(): DiscoveredNode[] {
+    return this.#node.core.discoveredNodes.map(({ id, hops, latencyUs, address }) => ({
+      nodeId: id,
+      hops,
+      latencyMs: latencyUs / 1_000,
+      via: address.key,
+    }));
+  }
+
   /** Sends packets for that node to an address, as if it had been discovered there. */
   addRoute(nodeId: bigint, nextHop: string): void {
     requireId(nodeId, "nodeId");
@@ -398,6 +420,66 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     return { ...node.capabilities, tags: [...tags], metadata: new Map(metadata) };
   }
 
+  // Channels
+
+  /**
+   * Lays down for a channel who may subscribe and publish, in place of what was laid down before. As long as there is none,
+   * everybody may subscribe to anything; from then on only to registered channels. Throws `invalid-channel-name`,
+   * `invalid-argument`.
+   */
+  registerChannel(config: ChannelConfig): void {
+    this.#guard(() => this.#node.core.channels.register(config));
+  }
+
+  /** Takes {@link registerChannel} back; false when there was nothing. */
+  unregisterChannel(name: string, options: { readonly isPrefix?: boolean } = {}): boolean {
+    return this.#guard(() => this.#node.core.channels.unregister(name, options.isPrefix));
+  }
+
+  /**
+   * Asks a peer to send what it publishes on a channel. Resolves when it has accepted; rejects with `unauthorized`
+   * (`ChannelAuthError`), `unknown-channel`, `rate-limited`, `too-many-channels`, `ack-timeout`, `unknown-peer`. When the peer is
+   * lost, or comes back as a new process, the mesh asks again, with the same token and group, until it is accepted.
+   */
+  async subscribe(publisher: bigint, channel: string, options: SubscribeOptions = {}): Promise<Subscription> {
+    this.#requireRunning();
+    try {
+      return await this.#channels.subscribe(publisher, channel, options);
+    } catch (error) {
+      throw toNetError(error);
+    }
+  }
+
+  /**
+   * Sends events to everybody who has subscribed and may have them; this node itself gets none. Nothing waits: a subscriber
+   * without room is reported, with the number of events that were taken for it. Rejects with `publish-denied`,
+   * `message-too-large`, and with `publish-failed` when no subscriber at all could be sent to and `onFailure` is `"best-effort"`.
+   */
+  async publish(
+    channel: string,
+    data: Uint8Array | readonly Uint8Array[],
+    options: PublishOptions = {},
+  ): Promise<PublishReport> {
+    return this.#guard(() => this.#channels.publish(channel, data, options));
+  }
+
+  /**
+   * Keeps a token, or a chain of them, that was issued to this node: it is presented where it lets this node subscribe, and lets
+   * it publish. Throws `invalid-argument` when it is for somebody else, or not signed by its issuer.
+   */
+  installToken(token: Token | TokenChain): void {
+    const chain = token instanceof Token ? new TokenChain([token]) : token;
+    this.#guard(() => this.#node.core.channels.installToken(chain));
+  }
+
+  /**
+   * Lets no token of an issuer (entity id, 32 bytes) below that generation count here any more; false when it was so already.
+   * Who has subscribed with one is left out of the next publication.
+   */
+  revokeTokens(issuer: Uint8Array, generation: number): boolean {
+    return this.#guard(() => this.#node.core.channels.revokeTokens(issuer, generation));
+  }
+
   // Data
 
   /**
@@ -426,16 +508,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     const { streamId, ...rest } = options;
     const { session, stream } = this.#guard(() => this.#node.core.openStream(peer, streamId, rest));
     this.#node.touch();
-    const known = this.#streams.get(stream);
-    if (known !== undefined) return known;
-    const handle = new MeshStream(this.#node, session, stream, (released) => this.#streams.delete(released));
-    this.#streams.set(stream, handle);
-    const waiting = this.#unclaimed.get(stream);
-    this.#unclaimed.delete(stream);
-    for (const data of waiting ?? []) this.#offer(data, handle);
-    // Not `stream.remoteEnded`: inside a listener, events of the same input may still be on their way.
-    if (this.#ended.has(stream)) handle.onEnded();
-    return handle;
+    return this.#inbox.open(this.#node, session, stream);
   }
 
   /**
@@ -443,21 +516,10 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
    * `highWaterMark` events (default 1024); what does not fit is dropped and counted, or ends the loop with `"error"`.
    */
   events(
-    options: EventFilter & {
-      readonly signal?: AbortSignal;
-      readonly highWaterMark?: number;
-      readonly overflow?: OverflowPolicy;
-    } = {},
+    options: EventsOptions = {},
   ): AsyncIterableIterator<InboundEvent, undefined> & { readonly dropped: number } {
     this.#requireRunning();
-    const { signal, highWaterMark = DEFAULT_QUEUE_EVENTS, overflow = "drop-newest", ...filter } = options;
-    const queue = new EventQueue<InboundEvent>(highWaterMark, overflow);
-    const consumer = { filter, queue };
-    this.#consumers.add(consumer);
-    const iterator = iterate(queue, signal, () => this.#consumers.delete(consumer));
-    return Object.defineProperty(iterator, "dropped", { get: () => queue.dropped }) as typeof iterator & {
-      readonly dropped: number;
-    };
+    return this.#inbox.events(options);
   }
 
   /**
@@ -483,7 +545,10 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
       peers: this.#node.core.peerCount,
       streams,
       indexedNodes: this.#node.core.capabilities.size,
-      unclaimedEvents: this.#unclaimedEvents,
+      channels: this.#node.core.channelStats,
+      discovery: this.#node.core.discovery,
+      reroutes: this.#node.core.reroutes,
+      unclaimedEvents: this.#inbox.unclaimedEvents,
       aead: this.#node.core.aead.name as AeadName,
       socket: this.#udp?.stats(),
       counters: { ...this.#node.counters },
@@ -509,11 +574,10 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     for (const pending of [...this.#attempts.values(), ...this.#accepts.values()]) pending.reject(error);
     this.#attempts.clear();
     this.#accepts.clear();
-    const closing = [...this.#streams.values()].map((stream) => stream.close({ timeoutMs: graceMs }));
-    await Promise.all(closing);
+    this.#channels.shutdown(error);
+    await this.#inbox.closeStreams(graceMs);
     await this.#node.close();
-    for (const { queue } of [...this.#consumers]) queue.end();
-    this.#consumers.clear();
+    this.#inbox.end();
     this.#keys.destroy();
   }
 
@@ -531,7 +595,14 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
         this.#settle(this.#accepts, event.peer.nodeId)?.resolve(this.#view(event.peer));
         return;
       case "data":
-        this.#onData(event);
+        if (!this.#channels.onData(event)) this.#inbox.onData(this.#node, event);
+        return;
+      case "subscribed":
+      case "subscribe-failed":
+      case "subscription-lost":
+      case "resubscribed":
+      case "unsubscribed":
+        this.#channels.onEvent(event);
         return;
       case "capabilities-changed":
         this.announce("capabilities-changed", { nodeId: event.nodeId });
@@ -553,77 +624,14 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
         });
         return;
       case "stream-writable":
-        this.#streams.get(event.stream)?.onWritable();
-        return;
       case "stream-drained":
-        this.#streams.get(event.stream)?.onDrained();
-        return;
       case "stream-ended":
-        this.#ended.add(event.stream);
-        this.#streams.get(event.stream)?.onEnded();
-        return;
       case "stream-failed":
-        this.#dropUnclaimed(event.stream);
-        this.#streams.get(event.stream)?.onFailed(toNetError(event.error));
+        this.#inbox.onStream(event);
         return;
       default:
         this.announce(event.type, { peer: this.#view(event.peer) });
     }
-  }
-
-  #onData(data: DataEvent): void {
-    const { session, stream, packet } = data;
-    const handle = this.#streams.get(stream);
-    if (handle !== undefined) {
-      this.#offer(data, handle);
-      return;
-    }
-    if (this.#offer(data)) {
-      this.#node.core.consumed(session, stream, packet.wireBytes);
-      return;
-    }
-    if (!stream.receivesReliably) {
-      this.#unclaimedEvents += packet.events.length;
-      return;
-    }
-    const waiting = this.#unclaimed.get(stream);
-    if (waiting === undefined) this.#unclaimed.set(stream, [data]);
-    else waiting.push(data);
-  }
-
-  #dropUnclaimed(stream: Stream): void {
-    for (const { packet } of this.#unclaimed.get(stream) ?? []) this.#unclaimedEvents += packet.events.length;
-    this.#unclaimed.delete(stream);
-  }
-
-  /** Gives events to the stream's handle and to whoever iterates `events()`; whether one of the latter wanted them. */
-  #offer({ session, stream, packet }: DataEvent, handle?: MeshStream): boolean {
-    let isWanted = false;
-    if (handle === undefined && this.#consumers.size === 0) return false;
-    const receivedAtMs = monotonicClock.now();
-    const { events, sequence, wireBytes, subprotocolId, channelHash, originHash } = packet;
-    const batch: EventBatch = {
-      peer: session.peer.nodeId,
-      streamId: stream.id,
-      sequence,
-      index: 0,
-      subprotocolId,
-      channelHash,
-      originHash,
-      events,
-      receivedAtMs,
-    };
-    handle?.onData(batch, wireBytes);
-    if (this.#consumers.size === 0) return false;
-    for (let index = 0; index < events.length; index++) {
-      const event = eventOf(batch, index);
-      for (const { filter, queue } of this.#consumers) {
-        if (queue.isEnded || !matches(filter, event)) continue;
-        isWanted = true;
-        queue.push(event);
-      }
-    }
-    return isWanted;
   }
 
   /** What a callback says; one that throws says no, and the error is announced. */
@@ -663,14 +671,6 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
       throw toNetError(error);
     }
   }
-}
-
-function matches(filter: EventFilter, event: InboundEvent): boolean {
-  return (
-    (filter.peer === undefined || filter.peer === event.peer) &&
-    (filter.streamId === undefined || filter.streamId === event.streamId) &&
-    (filter.channelHash === undefined || filter.channelHash === event.channelHash)
-  );
 }
 
 function hex(id: bigint): string {

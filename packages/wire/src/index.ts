@@ -89,6 +89,7 @@ export {
   decodePacketPart,
   encodePacketPart,
   MAX_PACKET_PARTS,
+  MESSAGE_PART_FLAG,
   PACKET_PART_DATA_SIZE,
   PACKET_PART_HEAD_SIZE,
   PACKET_PART_KIND,
@@ -96,6 +97,16 @@ export {
   type PartedPacket,
   packetPartCount,
 } from "./packet-part.ts";
+export {
+  decodePathPing,
+  encodePathPing,
+  encodeSealedPingwave,
+  PATH_PING_SIZE,
+  type PathPing,
+  PathPingKind,
+  SEALED_PINGWAVE_KIND,
+  SEALED_PINGWAVE_SIZE,
+} from "./path-ping.ts";
 export {
   decodePathProbe,
   encodePathProbe,

@@ -2,12 +2,18 @@ import { MAX_EVENTS_PER_PACKET, MAX_PAYLOAD_SIZE, PacketFlags } from "./constant
 import { WireError } from "./errors.ts";
 import { readU16, readU32, writeU16, writeU32 } from "./little-endian.ts";
 
-// Not part of Net 0.27: a packet of a stream that its path does not carry any more travels in parts, under
+// Not part of Net 0.27: a packet that its path does not carry any more travels in parts, under
 // `NETMESH_CONTROL`, between two nodes that have announced `PeerFeature.PATH_MTU` (docs/protocol/path-mtu.md).
+// The packet of a message has the flag 0x80, and the subprotocol's id as its stream id.
 //   kind u8 = 6 ‖ flags u8 ‖ event count u16 ‖ stream id u64 ‖ sequence u64 ‖ length u16 ‖ index u8 ‖ bytes
 
 /** First byte of a part. */
 export const PACKET_PART_KIND = 6;
+/**
+ * Flag of a part whose packet is a message of a subprotocol; its stream id is the id of that. The flags of packets leave this bit
+ * alone.
+ */
+export const MESSAGE_PART_FLAG = 0x80;
 /** Bytes of a part in front of its share of the packet. */
 export const PACKET_PART_HEAD_SIZE = 23;
 /** Bytes of the packet's plain text in every part but the last. */
@@ -21,7 +27,7 @@ export interface PartedPacket {
   readonly streamIdHi: number;
   readonly sequenceLo: number;
   readonly sequenceHi: number;
-  /** `PacketFlags.RELIABLE` or 0. */
+  /** `PacketFlags.RELIABLE`, {@link MESSAGE_PART_FLAG}, or 0. */
   readonly flags: number;
   /** Event frames in the packet, at least 1. */
   readonly eventCount: number;
@@ -70,7 +76,7 @@ export function encodePacketPart(packet: PartedPacket, plainText: Uint8Array, in
 
 /**
  * Decodes a part, borrowing its bytes; `undefined` for another kind, and for whatever {@link encodePacketPart} does not
- * write: a packet that would fit one part, a part that is shorter or longer than its place, a flag other than RELIABLE.
+ * write: a packet that would fit one part, a part that is shorter or longer than its place, other flags.
  */
 export function decodePacketPart(bytes: Uint8Array): PacketPart | undefined {
   if (bytes.length <= PACKET_PART_HEAD_SIZE || bytes[0] !== PACKET_PART_KIND) return undefined;
@@ -96,7 +102,7 @@ export function decodePacketPart(bytes: Uint8Array): PacketPart | undefined {
 
 function isValid(flags: number, eventCount: number, length: number, index: number): boolean {
   return (
-    (flags & ~PacketFlags.RELIABLE) === 0 &&
+    (flags === 0 || flags === PacketFlags.RELIABLE || flags === MESSAGE_PART_FLAG) &&
     eventCount >= 1 &&
     eventCount <= MAX_EVENTS_PER_PACKET &&
     length > PACKET_PART_DATA_SIZE &&

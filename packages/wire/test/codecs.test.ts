@@ -548,6 +548,8 @@ describe("packets in parts", () => {
     expect(change(0, 5)).toBeUndefined();
     expect(change(1, 8)).toBeUndefined();
     expect(change(1, 0)).toBeDefined();
+    expect(change(1, wire.MESSAGE_PART_FLAG)?.flags).toBe(wire.MESSAGE_PART_FLAG);
+    expect(change(1, wire.MESSAGE_PART_FLAG | 1)).toBeUndefined();
     expect(change(2, 0, 0)).toBeUndefined();
     expect(change(2, 0xec, 0x07)).toBeUndefined();
     expect(change(20, 0, 4)).toBeUndefined();

@@ -3,6 +3,8 @@ import {
   type CapabilityAnnouncement,
   decodeCapabilityAnnouncement,
   encodeCapabilityAnnouncement,
+  high32,
+  low32,
   Subprotocol,
 } from "@netmesh/wire";
 import type { Alarm, CoreState } from "../core/state.ts";
@@ -11,6 +13,7 @@ import type { PacketWriter } from "../session/packet-writer.ts";
 import type { Peer } from "../session/peer.ts";
 import type { PeerObserver } from "../session/peer-observer.ts";
 import type { Session } from "../session/session.ts";
+import type { Subnets } from "../subnet/subnets.ts";
 import { isSignatureValid, nodeIdOf, sanitize } from "./announcement-checks.ts";
 import type { Announcer } from "./announcer.ts";
 import type { CapabilityFilter, CapabilityRequirement } from "./capability-filter.ts";
@@ -45,11 +48,19 @@ export class CapabilityExchange implements PeerObserver, Alarm {
   readonly #state: CoreState;
   readonly #writer: PacketWriter;
   readonly #announcer: Announcer;
+  readonly #subnets: Subnets;
   readonly #seen: SeenVersions;
   readonly #total = new OperationBudget(PER_SECOND);
   readonly #perPeer = new WeakMap<Session, OperationBudget>();
 
-  constructor(state: CoreState, writer: PacketWriter, announcer: Announcer, index: CapabilityIndex) {
+  constructor(
+    state: CoreState,
+    writer: PacketWriter,
+    announcer: Announcer,
+    index: CapabilityIndex,
+    subnets: Subnets,
+  ) {
+    this.#subnets = subnets;
     this.index = index;
     this.#state = state;
     this.#writer = writer;
@@ -81,7 +92,9 @@ export class CapabilityExchange implements PeerObserver, Alarm {
     this.#forget(peer);
   }
 
-  #forget({ nodeId }: Peer): void {
+  #forget(peer: Peer): void {
+    const { nodeId } = peer;
+    peer.subnet = undefined;
     this.#seen.forget(nodeId);
     if (this.index.delete(nodeId)) this.#state.emit({ type: "capabilities-changed", nodeId });
   }
@@ -106,6 +119,10 @@ export class CapabilityExchange implements PeerObserver, Alarm {
     }
     if (this.#seen.has(nodeId, version, isDirect, nowMs)) {
       counters.announcementRepeated++;
+      // In a new session of the same process it tells who the peer is, and nothing else.
+      if (isDirect && isUnknown(session) && isSignatureValid(announcement) && nodeIdOf(entityId) === nodeId) {
+        pin(session, entityId);
+      }
       return;
     }
     const isSigned = announcement.signature !== undefined;
@@ -126,10 +143,13 @@ export class CapabilityExchange implements PeerObserver, Alarm {
       counters.announcementForged++;
       return;
     }
+    if (isSigned && isDirect) this.#subnets.learn(session.peer, announcement.capabilities.tags);
     this.#seen.add(nodeId, version, isDirect, nowMs);
     if (!isDirect) {
       // It leads to the neighbour who passed it on, who is authenticated; how far it really is only the neighbour knows.
-      this.#state.routes.addRouteWithMetric(nodeId, session.path.address, hopCount + METRIC_OFFSET, nowMs);
+      const metric = hopCount + METRIC_OFFSET;
+      this.#state.routes.addRouteWithMetric(nodeId, session.path.address, metric, nowMs);
+      this.#state.nextHops.note(low32(nodeId), high32(nodeId), session.peer.nodeId, metric, nowMs);
     }
     counters.announcementsTaken++;
     if (hopCount < LAST_HOP) this.#passOn(announcement, session);
@@ -150,7 +170,7 @@ export class CapabilityExchange implements PeerObserver, Alarm {
   }
 
   #admits(node: IndexedNode, scope: CapabilityScope): boolean {
-    return admitsScope(scope, node.scope, node.nodeId === this.#state.config.nodeId);
+    return admitsScope(scope, node.scope, this.#subnets.isSame(node.nodeId));
   }
 
   /** Whether `target` offers the tag, to `caller` too (spec/mesh.md §9.6). */
@@ -232,6 +252,11 @@ export class CapabilityExchange implements PeerObserver, Alarm {
       this.#forward(session, encodeCapabilityAnnouncement({ ...announcement, hopCount: hopCount + 1 }));
     }
   }
+}
+
+/** Whether nothing has shown yet who the peer is, and it gives no proof. */
+function isUnknown({ identity, announcedEntity }: Session): boolean {
+  return identity === undefined && announcedEntity === undefined;
 }
 
 /** Whether the entity is the one that the peer has shown to be before, if any: it is from now on. */

@@ -39,8 +39,7 @@ export function readScope(tags: readonly string[]): AnnouncedScope {
 }
 
 /**
- * Whether a query of that scope is about a node. `isSameSubnet` says whether it is known to be in this node's subnet, or is
- * this node.
+ * Whether a query of that scope is about a node. `isSameSubnet` says whether it counts as in this node's subnet.
  */
 export function admitsScope(scope: CapabilityScope, node: AnnouncedScope, isSameSubnet: boolean): boolean {
   if (scope === "any") return !node.isSubnetLocal;

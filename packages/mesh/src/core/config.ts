@@ -5,11 +5,21 @@ import {
   type RandomSource,
   type StaticKeyPair,
 } from "@netmesh/crypto";
-import { copyBytes, MAX_PACKET_SIZE, PeerFeature, type SocketAddress } from "@netmesh/wire";
+import {
+  copyBytes,
+  MAX_PACKET_SIZE,
+  MAX_PINGWAVE_HOPS,
+  PeerFeature,
+  PINGWAVE_TTL,
+  type SocketAddress,
+} from "@netmesh/wire";
+import { type ChannelLimits, resolveChannelLimits } from "../channel/channel-limits.ts";
 import type { Clock } from "../clock.ts";
 import { MeshError } from "../errors.ts";
 import { agreedFeatures, type SecurityMode } from "../handshake/security.ts";
 import { type RekeyLimits, resolveRekeyLimits } from "../rekey/rekey-limits.ts";
+import { requireSubnetId, type SubnetId } from "../subnet/subnet-id.ts";
+import { SubnetPolicy, type SubnetRule } from "../subnet/subnet-policy.ts";
 
 /** Who may use this node as a relay. */
 export type RelayPolicy = "peers" | "anyone" | "off";
@@ -46,6 +56,11 @@ export interface CoreOptions {
   readonly aead?: AeadProvider;
   /** Pause between heartbeats; default 5000. */
   readonly heartbeatMs?: number;
+  /**
+   * Relays over which this node is discovered: its pingwaves pass so many. 0 to 15; default 3. Packets pass 8. What it announces of
+   * its capabilities is heard over 15 in any case, and shows the way, too.
+   */
+  readonly discoveryHops?: number;
   /** Silence after which a peer counts as lost; longer than the heartbeat. Default 30 000. */
   readonly sessionTimeoutMs?: number;
   /** Time for one handshake attempt; default 5000. */
@@ -102,14 +117,25 @@ export interface CoreOptions {
   readonly security?: SecurityMode;
   /** When the keys of forward-secret sessions are renewed, with peers that do so too. */
   readonly rekey?: Partial<RekeyLimits>;
+  /** Limits and pauses of channels. */
+  readonly channels?: Partial<ChannelLimits>;
+  /** This node's subnet; default what `subnetPolicy` makes of its own tags, and without one the global subnet. */
+  readonly subnet?: SubnetId;
+  /** Assigns nodes to subnets by what they announce. */
+  readonly subnetPolicy?: readonly SubnetRule[];
 }
 
 /** {@link CoreOptions} with every default applied. */
-export type CoreConfig = Required<Omit<CoreOptions, "datagramBytes" | "identity">> & {
+export type CoreConfig = Required<
+  Omit<CoreOptions, "datagramBytes" | "identity" | "subnet" | "subnetPolicy">
+> & {
   readonly identity: Signer | undefined;
   /** Size of the datagrams sent to an address; undefined where it has to be found out. */
   readonly fixedDatagramBytes: (address: SocketAddress) => number | undefined;
   readonly rekey: RekeyLimits;
+  readonly channels: ChannelLimits;
+  readonly subnet: SubnetId | undefined;
+  readonly subnetPolicy: SubnetPolicy | undefined;
 };
 
 /** What this implementation can do beyond the reference. */
@@ -120,7 +146,8 @@ export const OWN_FEATURES: number =
   PeerFeature.FORWARD_SECRET |
   PeerFeature.REKEY |
   PeerFeature.PATH_MTU |
-  PeerFeature.IDENTITY;
+  PeerFeature.IDENTITY |
+  PeerFeature.LIVENESS;
 
 const SMALLEST_DATAGRAM_BYTES = 256;
 
@@ -139,6 +166,7 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
   ) {
     throw new MeshError("config", "datagramBytes must be an integer from 256 to 8192", MAX_PACKET_SIZE);
   }
+  if (options.subnet !== undefined) requireSubnetId(options.subnet);
   const security = securityMode(options.security ?? "prefer");
   return {
     ...rest,
@@ -150,6 +178,7 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
     minAnnounceIntervalMs: duration("minAnnounceIntervalMs", options.minAnnounceIntervalMs ?? 10_000, 0),
     maxIndexedNodes: count("maxIndexedNodes", options.maxIndexedNodes ?? 65_536, 2 ** 20),
     heartbeatMs,
+    discoveryHops: discoveryHops(options.discoveryHops ?? PINGWAVE_TTL),
     sessionTimeoutMs,
     handshakeTimeoutMs: duration("handshakeTimeoutMs", options.handshakeTimeoutMs ?? 5_000, 1),
     handshakeAttempts: count("handshakeAttempts", options.handshakeAttempts ?? 3, 1_024),
@@ -170,6 +199,9 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
     handshakesPerSecond: options.handshakesPerSecond ?? { perSource: 32, total: 256 },
     security,
     rekey: resolveRekeyLimits(options.rekey),
+    channels: resolveChannelLimits(options.channels),
+    subnet: options.subnet,
+    subnetPolicy: options.subnetPolicy === undefined ? undefined : new SubnetPolicy(options.subnetPolicy),
     features: ownFeatures(options.features ?? OWN_FEATURES, security, options.identity !== undefined),
   };
 }
@@ -219,6 +251,12 @@ function relayPolicy(policy: RelayPolicy): RelayPolicy {
 
 function inRange(value: number, min: number, max: number): boolean {
   return Number.isInteger(value) && value >= min && value <= max;
+}
+
+function discoveryHops(hops: number): number {
+  const most = MAX_PINGWAVE_HOPS - 1;
+  if (inRange(hops, 0, most)) return hops;
+  throw new MeshError("config", `discoveryHops must be an integer from 0 to ${most}`, most);
 }
 
 function duration(name: string, value: number, min: number): number {

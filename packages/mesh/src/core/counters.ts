@@ -25,7 +25,12 @@ export class Counters {
   payloadLengthTooLarge = 0;
   eventCountTooLarge = 0;
   keepAliveIgnored = 0;
-  pingwaveIgnored = 0;
+  /** Pingwaves: sent, also those of others; taken, repetitions over other paths included; dropped, for whatever reason. */
+  pingwavesSent = 0;
+  pingwaveTaken = 0;
+  pingwaveDropped = 0;
+  /** Plain pingwaves from the address of a neighbour that sends sealed ones. */
+  pingwaveForged = 0;
 
   routedExpired = 0;
   routedNoRoute = 0;
@@ -33,6 +38,7 @@ export class Counters {
   routedBounce = 0;
   routedNested = 0;
   routedHeartbeat = 0;
+  /** Packets of others for which there was no room while the transport was behind. */
   routedRefused = 0;
 
   handshakeUnsolicited = 0;
@@ -103,6 +109,27 @@ export class Counters {
   announcementForged = 0;
   announcementStale = 0;
 
+  /** Messages of membership that are none, and answers to what was not asked, or not of their sender. */
+  membershipMalformed = 0;
+  membershipUnsolicited = 0;
+  /** Requests of this node sent again, and repeated ones of others that were answered as before. */
+  membershipResent = 0;
+  membershipRepeated = 0;
+  /** Requests that nothing could be said to yet: the peer has not proven who it is, or too much was to be verified. */
+  membershipDeferred = 0;
+  /** Requests to subscribe here: accepted, renewals included, and refused. */
+  subscribersAccepted = 0;
+  subscribersRefused = 0;
+  /** Subscribers that lost their place: their token has ended or was revoked, or the channel is another one now. */
+  subscribersRevoked = 0;
+  /** Subscriptions of this node that were lost, and those that it has got back. */
+  subscriptionsLost = 0;
+  resubscribed = 0;
+  /** Legs of publications: handed over, failed, and left out because the subscriber's subnet may not see them. */
+  published = 0;
+  publishFailed = 0;
+  publishFiltered = 0;
+
   reliableDuplicate = 0;
   reliableOutOfWindow = 0;
   streamLimit = 0;
@@ -119,6 +146,21 @@ export class Counters {
   nacksSent = 0;
   grantsSent = 0;
   addressMigrations = 0;
+
+  /** Paths whose peer was silent for longer than it should be, and those over which nobody has answered then. */
+  pathsSuspected = 0;
+  pathsFailed = 0;
+  /** Times that a session has left a failing path, and times that it has found a better one. */
+  pathsHealed = 0;
+  pathsImproved = 0;
+  /** Failures of neighbours that have sent packets of others on detours. */
+  neighborReroutes = 0;
+  /** Pings of paths: sent, answered here, one too many to be answered here. */
+  pathPingsSent = 0;
+  pathPingsAnswered = 0;
+  pathPingLimited = 0;
+  /** Answers to pings that nobody waits for any more. */
+  pathPingIgnored = 0;
 
   /** Probes of a path's size: sent, unanswered in time, answered here, one too many to be answered here. */
   pathProbesSent = 0;

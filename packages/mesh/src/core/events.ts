@@ -1,3 +1,4 @@
+import type { ChannelSubscription } from "../channel/channel-subscription.ts";
 import type { MeshError } from "../errors.ts";
 import type { Peer } from "../session/peer.ts";
 import type { Session } from "../session/session.ts";
@@ -44,6 +45,24 @@ export type CoreEvent =
       readonly subprotocolId: number;
       readonly data: Uint8Array;
     }
+  /** The publisher has accepted a subscription of this node. */
+  | { readonly type: "subscribed"; readonly subscription: ChannelSubscription }
+  /** The publisher has refused, or does not answer; the subscription is over. */
+  | {
+      readonly type: "subscribe-failed";
+      readonly subscription: ChannelSubscription;
+      readonly error: MeshError;
+    }
+  /** A subscription may miss events from now on; it is asked for again. */
+  | {
+      readonly type: "subscription-lost";
+      readonly subscription: ChannelSubscription;
+      readonly error: MeshError;
+    }
+  /** A lost subscription was accepted again. */
+  | { readonly type: "resubscribed"; readonly subscription: ChannelSubscription }
+  /** The publisher knows of the end of a subscription, or could not be told in time. */
+  | { readonly type: "unsubscribed"; readonly subscription: ChannelSubscription }
   /** A writer that was refused can go on. */
   | { readonly type: "stream-writable"; readonly session: Session; readonly stream: Stream }
   /** Everything written has been acknowledged. */
@@ -62,7 +81,7 @@ export type CoreEvent =
 export interface InboundPacket {
   /** Sequence number of the packet in its stream. */
   readonly sequence: number;
-  /** The events, at least one; views of one buffer that is the application's to keep. */
+  /** The events, at least one, the application's to keep; other events lie in the same buffers. */
   readonly events: readonly Uint8Array[];
   /** Bytes that the packet counts in flow control. */
   readonly wireBytes: number;

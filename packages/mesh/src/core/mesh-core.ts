@@ -1,4 +1,5 @@
 import type { AeadProvider } from "@netmesh/crypto";
+import type { ProximityNode, RerouteStats } from "@netmesh/routing";
 import {
   type AnnouncedCapabilities,
   copyBytes,
@@ -13,6 +14,11 @@ import { CapabilityExchange } from "../capability/capability-exchange.ts";
 import type { CapabilityFilter, CapabilityRequirement } from "../capability/capability-filter.ts";
 import { CapabilityIndex } from "../capability/capability-index.ts";
 import type { CapabilityScope } from "../capability/capability-scope.ts";
+import type { ChannelSubscription } from "../channel/channel-subscription.ts";
+import { type ChannelStats, Channels } from "../channel/channels.ts";
+import { Discovery, type DiscoveryStats } from "../control/discovery.ts";
+import { Healer } from "../control/healing.ts";
+import { Liveness } from "../control/liveness.ts";
 import { requireSubprotocolId, SubprotocolTable } from "../control/subprotocol-table.ts";
 import { MeshError } from "../errors.ts";
 import { Handshaker } from "../handshake/handshaker.ts";
@@ -30,6 +36,7 @@ import { Stream } from "../stream/stream.ts";
 import { resolveStreamOptions, type StreamOptions } from "../stream/stream-options.ts";
 import { resume, StreamReceiver } from "../stream/stream-receiver.ts";
 import { StreamSender } from "../stream/stream-sender.ts";
+import { Subnets } from "../subnet/subnets.ts";
 import { type CoreOptions, resolveCoreOptions } from "./config.ts";
 import type { Counters } from "./counters.ts";
 import type { CoreEvent } from "./events.ts";
@@ -67,6 +74,9 @@ export class MeshCore {
   readonly #intake: PacketIntake;
   readonly #announcer: Announcer;
   readonly #capabilities: CapabilityExchange;
+  readonly #discovery: Discovery;
+  readonly #healer: Healer;
+  readonly #channels: Channels;
   #isClosed = false;
 
   /** Throws {@link MeshError} `config` for settings out of range. */
@@ -81,6 +91,7 @@ export class MeshCore {
     this.#receiver = new StreamReceiver(state, writer, this.#sender, fail);
     const rekeyer = new Rekeyer(state, writer);
     const prober = new PathProber(state, writer);
+    const liveness = new Liveness(state, writer);
     this.#sessions = new SessionRegistry(
       state,
       writer,
@@ -89,14 +100,34 @@ export class MeshCore {
       rekeyer,
       prober,
       new IdentityProver(state, writer),
+      liveness,
     );
+    this.#discovery = new Discovery(state, writer);
+    this.#healer = new Healer(state, liveness, this.#sessions);
+    this.#healer.measure((neighbor, roundTripMs) => this.#discovery.onRoundTrip(neighbor, roundTripMs));
+    // In this order: who is a neighbour is known before anything is sent another way.
+    this.#sessions.observe(this.#discovery);
+    this.#sessions.observe(liveness);
+    this.#sessions.observe(this.#healer);
     this.#handshaker = new Handshaker(state, this.#sessions);
     const index = new CapabilityIndex(state.config.maxIndexedNodes);
+    const subnets = new Subnets(state, index);
     this.#announcer = new Announcer(state, writer, index);
-    this.#capabilities = new CapabilityExchange(state, writer, this.#announcer, index);
+    this.#capabilities = new CapabilityExchange(state, writer, this.#announcer, index, subnets);
     this.#sessions.observe(this.#capabilities);
     this.#subprotocols.install(Subprotocol.CAPABILITY_ANNOUNCEMENT, (session, event) =>
       this.#capabilities.receive(session, event),
+    );
+    this.#channels = new Channels(state, {
+      writer,
+      sender: this.#sender,
+      index,
+      subnets,
+      streams: this,
+    });
+    this.#sessions.observe(this.#channels);
+    this.#subprotocols.install(Subprotocol.CHANNEL_MEMBERSHIP, (session, event) =>
+      this.#channels.receive(session, event),
     );
     this.#intake = new PacketIntake(state, {
       handshaker: this.#handshaker,
@@ -105,6 +136,8 @@ export class MeshCore {
       rekeyer,
       prober,
       relay: new Relay(state),
+      discovery: this.#discovery,
+      liveness,
       subprotocols: this.#subprotocols,
     });
   }
@@ -170,8 +203,7 @@ export class MeshCore {
       const { events } = state;
       if (events.length === 0) {
         const isDone =
-          stuck ||
-          (state.sendTurns.length === 0 && state.grantTurns.length === 0 && state.outbox.batch.count === 0);
+          stuck || (state.sendTurns.length === 0 && state.grantTurns.length === 0 && state.outbox.isEmpty);
         if (isDone) {
           // A few handshakes, once: whatever came before them has gone out, and the next input comes before the others.
           if (!mayWork || !this.#handshaker.work()) break;
@@ -228,6 +260,7 @@ export class MeshCore {
   #flushOutbox(sink: CoreSink): boolean {
     const { outbox, counters } = this.#state;
     const { batch } = outbox;
+    outbox.refill();
     if (batch.count === 0) return true;
     const taken = sink.send(batch);
     counters.datagramsSent += taken;
@@ -429,6 +462,22 @@ export class MeshCore {
     return this.#capabilities.index;
   }
 
+  /** The channels that this node publishes and has subscribed to. Asked for anew for each call. Throws `shutdown`. */
+  get channels(): Channels {
+    this.#enter();
+    return this.#channels;
+  }
+
+  /** Numbers about this node's channels. */
+  get channelStats(): ChannelStats {
+    return this.#channels.stats;
+  }
+
+  /** The subscription that the events of a stream belong to; undefined when they are ordinary ones. */
+  subscriptionOf(session: Session, stream: Stream): ChannelSubscription | undefined {
+    return this.#channels.subscriptionOf(session, stream);
+  }
+
   /** Largest event that the stream can carry, in bytes: what fits one datagram of its path, and the stream's window. */
   maxEventBytes(session: Session, stream: Stream): number {
     return this.#sender.largestEvent(session, stream);
@@ -461,16 +510,33 @@ export class MeshCore {
   addRoute(nodeId: bigint, nextHop: SocketAddress): void {
     this.#enter();
     this.#state.routes.addRoute(nodeId, nextHop, this.#state.nowMs);
+    this.#state.manualRoutes.add(nodeId);
   }
 
   /** Removes the route to that node. */
   removeRoute(nodeId: bigint): boolean {
+    this.#state.manualRoutes.delete(nodeId);
     return this.#state.routes.removeRoute(nodeId) !== undefined;
   }
 
   /** The next hop to that node. */
   route(nodeId: bigint): SocketAddress | undefined {
     return this.#state.routes.lookupId(nodeId, this.#state.nowMs);
+  }
+
+  /** The nodes that pingwaves tell of, nearest first; nothing in it is proven. */
+  get discoveredNodes(): ProximityNode[] {
+    return this.#discovery.nodes();
+  }
+
+  /** What discovery has done so far. */
+  get discovery(): DiscoveryStats {
+    return this.#discovery.stats();
+  }
+
+  /** Detours that packets of others take around failed neighbours. */
+  get reroutes(): RerouteStats {
+    return this.#healer.reroutes;
   }
 
   /** Ignores an address: nothing is taken from it or sent to it. */
@@ -489,6 +555,7 @@ export class MeshCore {
     this.#state.tick();
     this.#isClosed = true;
     const error = new MeshError("shutdown", "the node was shut down");
+    this.#channels.close();
     this.#handshaker.close(error);
     this.#sessions.close(error);
     this.#state.config.psk.fill(0);

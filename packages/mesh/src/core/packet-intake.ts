@@ -2,24 +2,30 @@ import {
   classifyDatagram,
   type DatagramBatch,
   DatagramKind,
+  decodePacketPart,
   EventFrameReader,
   HEADER_SIZE,
   HeaderVerdict,
   IDENTITY_PROOF_KIND,
   isValidLength,
+  MESSAGE_PART_FLAG,
   NETMESH_CONTROL,
   NetHeader,
   PACKET_PART_KIND,
   PacketFlags,
+  PathPingKind,
   PathProbeKind,
   PeerFeature,
   ROUTING_HEADER_SIZE,
   RoutingHeader,
+  SEALED_PINGWAVE_KIND,
   type SocketAddress,
   Subprotocol,
   TAG_SIZE,
   validateHeader,
 } from "@netmesh/wire";
+import type { Discovery } from "../control/discovery.ts";
+import type { Liveness } from "../control/liveness.ts";
 import type { SubprotocolTable } from "../control/subprotocol-table.ts";
 import type { Handshaker } from "../handshake/handshaker.ts";
 import type { PathProber } from "../path-mtu/path-prober.ts";
@@ -27,11 +33,21 @@ import type { Rekeyer } from "../rekey/rekeyer.ts";
 import type { Relay } from "../relay.ts";
 import type { Session } from "../session/session.ts";
 import type { SessionRegistry } from "../session/session-registry.ts";
+import { PacketAssembly } from "../stream/packet-assembly.ts";
 import type { StreamReceiver } from "../stream/stream-receiver.ts";
 import type { CoreState } from "./state.ts";
 
 /** Room for the largest datagram of a session, its routing header included; a larger one is opened where it lies. */
 const INBOX_BYTES = 8_256;
+
+/** What belongs to streams and sessions themselves is small, and has no business in parts of messages. */
+const NEVER_IN_PARTS: ReadonlySet<number> = new Set([
+  Subprotocol.EVENTS,
+  Subprotocol.STREAM_WINDOW,
+  Subprotocol.STREAM_NACK,
+  Subprotocol.STREAM_RESET,
+  NETMESH_CONTROL,
+]);
 
 /** Who takes what has arrived. */
 export interface IntakeTargets {
@@ -41,8 +57,14 @@ export interface IntakeTargets {
   readonly rekeyer: Rekeyer;
   readonly prober: PathProber;
   readonly relay: Relay;
+  readonly discovery: Discovery;
+  readonly liveness: Liveness;
   readonly subprotocols: SubprotocolTable;
 }
+
+/** With any of them two nodes have agreed on control messages. */
+const CONTROL_FEATURES: number =
+  PeerFeature.REKEY | PeerFeature.PATH_MTU | PeerFeature.IDENTITY | PeerFeature.LIVENESS;
 
 /** The way of a datagram into the node: classified, opened, authenticated, dispatched (spec/mesh.md §§5–6). */
 export class PacketIntake {
@@ -53,10 +75,15 @@ export class PacketIntake {
   readonly #rekeyer: Rekeyer;
   readonly #prober: PathProber;
   readonly #relay: Relay;
+  readonly #discovery: Discovery;
+  readonly #liveness: Liveness;
   readonly #subprotocols: SubprotocolTable;
   readonly #header = new NetHeader();
   readonly #routing = new RoutingHeader();
   readonly #frames = new EventFrameReader();
+  /** Of a message that was put together while {@link #frames} walks its last part's packet. */
+  readonly #messageFrames = new EventFrameReader();
+  readonly #assembled = new NetHeader();
   /** Where a packet is put to be opened, when the AEAD provider works in a memory of its own. */
   readonly #inbox: Uint8Array<ArrayBuffer> | undefined;
 
@@ -68,6 +95,8 @@ export class PacketIntake {
     this.#rekeyer = targets.rekeyer;
     this.#prober = targets.prober;
     this.#relay = targets.relay;
+    this.#discovery = targets.discovery;
+    this.#liveness = targets.liveness;
     this.#subprotocols = targets.subprotocols;
     this.#inbox = state.config.aead.memory?.allocate(INBOX_BYTES);
   }
@@ -105,7 +134,7 @@ export class PacketIntake {
         counters.keepAliveIgnored++;
         return;
       case DatagramKind.PINGWAVE:
-        counters.pingwaveIgnored++;
+        this.#discovery.receivePlain(bytes, from);
         return;
       default:
         counters.unknownPrefix++;
@@ -170,7 +199,24 @@ export class PacketIntake {
     }
     const packet = this.#takeIn(bytes);
     const payloadLength = this.#open(session, packet, offset, length, from, routing);
-    if (payloadLength >= 0) this.#dispatch(session, header, packet, offset, payloadLength);
+    if (payloadLength < 0) return;
+    if (header.subprotocolId !== NETMESH_CONTROL || !session.has(CONTROL_FEATURES)) {
+      // Without features nothing was agreed on, and the id is like any other that nobody knows.
+      this.#dispatch(session, header, packet, offset, payloadLength);
+      return;
+    }
+    const frames = this.#frames.wrap(packet, offset + HEADER_SIZE, payloadLength, header.eventCount);
+    const isRouted = routing !== undefined && routing.hopCount > 0;
+    while (frames.next()) {
+      this.#onNetmeshControl(
+        session,
+        packet.subarray(frames.start, frames.end),
+        payloadLength,
+        from,
+        isRouted,
+      );
+    }
+    if (frames.short) counters.framesShort++;
   }
 
   /** The datagram where it can be opened in place: copied once, unless it lies there or any memory will do. */
@@ -247,12 +293,13 @@ export class PacketIntake {
   ): void {
     const id = header.subprotocolId;
     // Opened, but not in use: the peer has to prove first who it is.
-    if (!session.isConfirmed && id !== NETMESH_CONTROL) {
+    if (!session.isConfirmed) {
       this.#state.counters.identityUnproven++;
       return;
     }
     switch (id) {
       case Subprotocol.EVENTS:
+      case NETMESH_CONTROL:
         break;
       case Subprotocol.STREAM_WINDOW:
       case Subprotocol.STREAM_NACK:
@@ -262,44 +309,79 @@ export class PacketIntake {
         if (frames.short) this.#state.counters.framesShort++;
         return;
       }
-      case NETMESH_CONTROL: {
-        // Without them nothing was agreed on, and the id is like any other that nobody knows.
-        if (!session.has(PeerFeature.REKEY | PeerFeature.PATH_MTU | PeerFeature.IDENTITY)) break;
-        const frames = this.#frames.wrap(bytes, offset + HEADER_SIZE, payloadLength, header.eventCount);
-        while (frames.next()) {
-          this.#onNetmeshControl(session, bytes.subarray(frames.start, frames.end), payloadLength);
-        }
-        if (frames.short) this.#state.counters.framesShort++;
-        return;
-      }
       default: {
-        const handler = this.#subprotocols.get(id);
-        if (handler === undefined) {
-          if (!this.#subprotocols.isOwn(id)) break;
-          this.#state.counters.handlerMissing++;
-          return;
-        }
-        const frames = this.#frames.wrap(bytes, offset + HEADER_SIZE, payloadLength, header.eventCount);
-        while (frames.next()) handler(session, bytes.subarray(frames.start, frames.end));
-        if (frames.short) this.#state.counters.framesShort++;
+        this.#frames.wrap(bytes, offset + HEADER_SIZE, payloadLength, header.eventCount);
+        if (!this.#handle(session, id, this.#frames)) break;
         return;
       }
     }
     this.#receiver.onPacket(session, header, bytes, offset, payloadLength);
   }
 
+  /** Gives the events of a subprotocol to its handler; false when they are ordinary ones. */
+  #handle(session: Session, id: number, frames: EventFrameReader): boolean {
+    const { counters } = this.#state;
+    const handler = this.#subprotocols.get(id);
+    if (handler === undefined) {
+      if (!this.#subprotocols.isOwn(id)) return false;
+      counters.handlerMissing++;
+      return true;
+    }
+    while (frames.next()) handler(session, frames.bytes.subarray(frames.start, frames.end));
+    if (frames.short) counters.framesShort++;
+    return true;
+  }
+
+  /** Takes a part of a subprotocol's message, and the message once it is complete. */
+  #onMessagePart(session: Session, event: Uint8Array): void {
+    const { counters, nowMs } = this.#state;
+    const part = decodePacketPart(event);
+    const id = part?.streamIdLo ?? 0;
+    if (part === undefined || part.streamIdHi !== 0 || id > 0xffff || NEVER_IN_PARTS.has(id)) {
+      counters.controlMalformed++;
+      return;
+    }
+    session.messageAssembly ??= new PacketAssembly();
+    const packet = session.messageAssembly.take(part, nowMs);
+    if (packet === undefined) return;
+    counters.packetsAssembled++;
+    const header = this.#assembled.wrap(packet, 0);
+    header.flags = 0;
+    header.subprotocolId = id;
+    const frames = this.#messageFrames.wrap(packet, HEADER_SIZE, part.length, part.eventCount);
+    if (!this.#handle(session, id, frames)) this.#receiver.onPacket(session, header, packet, 0, part.length);
+  }
+
   /** Takes one control event of a netmesh peer: of a feature that is in effect, or it is malformed. */
-  #onNetmeshControl(session: Session, event: Uint8Array, payloadLength: number): void {
-    const { rekeying } = session;
+  #onNetmeshControl(
+    session: Session,
+    event: Uint8Array,
+    payloadLength: number,
+    from: SocketAddress,
+    isRouted: boolean,
+  ): void {
+    const { rekeying, identity } = session;
     const kind = event[0];
-    const { identity } = session;
+    if (session.has(PeerFeature.LIVENESS)) {
+      if (kind === PathPingKind.PING || kind === PathPingKind.ANSWER) {
+        const { counterLo, counterHi } = this.#header;
+        this.#liveness.onControl(session, event, from, isRouted, session.rx.isNewest(counterLo, counterHi));
+        return;
+      }
+      if (kind === SEALED_PINGWAVE_KIND) {
+        this.#discovery.receiveSealed(session, event);
+        return;
+      }
+    }
     const takesParts = session.has(PeerFeature.PATH_MTU);
     if (identity !== undefined && kind === IDENTITY_PROOF_KIND) {
       this.#sessions.onIdentityProof(session, identity, event);
       return;
     }
-    if (takesParts && kind === PACKET_PART_KIND) this.#receiver.onPart(session, event);
-    else if (takesParts && (kind === PathProbeKind.PROBE || kind === PathProbeKind.ANSWER)) {
+    if (takesParts && kind === PACKET_PART_KIND) {
+      if (((event[1] as number) & MESSAGE_PART_FLAG) === 0) this.#receiver.onPart(session, event);
+      else this.#onMessagePart(session, event);
+    } else if (takesParts && (kind === PathProbeKind.PROBE || kind === PathProbeKind.ANSWER)) {
       this.#prober.onControl(session, event, payloadLength);
     } else if (rekeying !== undefined) this.#rekeyer.onControl(session, rekeying, event);
     else this.#state.counters.controlMalformed++;

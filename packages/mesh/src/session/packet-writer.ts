@@ -2,11 +2,18 @@ import { PACKET_OFFSET, type PacketFields, type PacketSlot, PoolError, packetFie
 import {
   CONTROL_STREAM_ID,
   DATA_TTL,
+  EVENT_LENGTH_PREFIX,
+  encodeEventFrames,
   encodePacketPart,
   high32,
   low32,
+  MESSAGE_PART_FLAG,
   NETMESH_CONTROL,
   PACKET_OVERHEAD,
+  PACKET_PART_DATA_SIZE,
+  PACKET_PART_HEAD_SIZE,
+  type PartedPacket,
+  PeerFeature,
   packetPartCount,
   ROUTING_HEADER_SIZE,
   type SocketAddress,
@@ -15,8 +22,10 @@ import {
 import type { CoreState } from "../core/state.ts";
 import { BASE_DATAGRAM_BYTES } from "../path-mtu/constants.ts";
 import type { FramedPacket } from "../stream/framed-packet.ts";
-import type { Session } from "./session.ts";
+import type { Path, Session } from "./session.ts";
 
+/** Payload of a control packet that carries a part, in bytes. */
+export const PART_PAYLOAD: number = EVENT_LENGTH_PREFIX + PACKET_PART_HEAD_SIZE + PACKET_PART_DATA_SIZE;
 const NO_FRAMES = new Uint8Array(0);
 
 /** Builds sealed packets of sessions straight into outgoing slots, with the routing header where the path needs one. */
@@ -46,7 +55,7 @@ export class PacketWriter {
   }
 
   /**
-   * Sends events `from` to `to` (exclusive) as one packet. False when the outbox is full or the key used up: nothing
+   * Sends events `from` to `to` (exclusive) as one packet, over another path when one is given. False when the outbox is full or the key used up: nothing
    * was sealed. A blocked destination swallows the packet.
    */
   send(
@@ -55,6 +64,7 @@ export class PacketWriter {
     events: readonly Uint8Array[],
     from: number,
     to: number,
+    path: Path = session.path,
   ): boolean {
     const slot = this.#slot();
     if (slot === undefined) return false;
@@ -64,7 +74,9 @@ export class PacketWriter {
       this.#giveUp(session, slot, error);
       return false;
     }
-    this.#push(session, slot);
+    // Signs of life alone keep no path in use.
+    if (fields.subprotocolId !== NETMESH_CONTROL) this.#use(session);
+    this.#push(session, slot, path);
     return true;
   }
 
@@ -88,7 +100,8 @@ export class PacketWriter {
       this.#giveUp(session, slot, error);
       return false;
     }
-    this.#push(session, slot);
+    this.#use(session);
+    this.#push(session, slot, session.path);
     return true;
   }
 
@@ -101,29 +114,40 @@ export class PacketWriter {
     const frames = (piece?.bytes ?? NO_FRAMES).subarray(start, start + length);
     const { streamIdLo, streamIdHi, sequenceLo, sequenceHi, flags } = fields;
     const packet = { streamIdLo, streamIdHi, sequenceLo, sequenceHi, flags, eventCount };
-    const count = packetPartCount(length);
+    return this.#sendParts(session, packet, frames);
+  }
+
+  #sendParts(session: Session, packet: PartedPacket, frames: Uint8Array): boolean {
+    const count = packetPartCount(frames.length);
     for (let i = 0; i < count; i++) {
       const part = encodePacketPart(packet, frames, i);
       if (!this.sendControl(session, NETMESH_CONTROL, [part]) && i === 0) return false;
     }
+    this.#use(session);
     this.#state.counters.packetsParted++;
     return true;
   }
 
   /** Sends control events of one subprotocol; false when the outbox is full or the key used up. */
-  sendControl(session: Session, subprotocolId: number, events: readonly Uint8Array[]): boolean {
+  sendControl(
+    session: Session,
+    subprotocolId: number,
+    events: readonly Uint8Array[],
+    path: Path = session.path,
+  ): boolean {
     const fields = this.#control;
     fields.subprotocolId = subprotocolId;
     fields.sequenceLo = session.controlSequence >>> 0;
     fields.sequenceHi = Math.floor(session.controlSequence / 2 ** 32);
-    if (!this.send(session, fields, events, 0, events.length)) return false;
+    if (!this.send(session, fields, events, 0, events.length, path)) return false;
     session.controlSequence++;
     return true;
   }
 
   /**
-   * Sends one message of a subprotocol, once and unrepaired, in a packet of its own on the stream of its id. False when the
-   * outbox is full or the key used up.
+   * Sends one message of a subprotocol, once and unrepaired, in a packet of its own on the stream of its id. One that is larger
+   * than the path's datagrams travels in parts, to peers that take those, and whole to others. False when the outbox is full
+   * or the key used up.
    */
   sendMessage(session: Session, subprotocolId: number, message: Uint8Array): boolean {
     const fields = this.#message;
@@ -131,9 +155,22 @@ export class PacketWriter {
     fields.subprotocolId = subprotocolId;
     fields.sequenceLo = session.messageSequence >>> 0;
     fields.sequenceHi = Math.floor(session.messageSequence / 2 ** 32);
-    if (!this.send(session, fields, [message], 0, 1)) return false;
+    if (!this.#sendAsFits(session, fields, message)) return false;
     session.messageSequence++;
     return true;
+  }
+
+  #sendAsFits(session: Session, fields: PacketFields, message: Uint8Array): boolean {
+    const payload = EVENT_LENGTH_PREFIX + message.length;
+    const limit = this.payloadLimit(session);
+    if (payload > limit) {
+      if (session.has(PeerFeature.PATH_MTU) && payload > PACKET_PART_DATA_SIZE && limit >= PART_PAYLOAD) {
+        const packet = { ...fields, flags: MESSAGE_PART_FLAG, eventCount: 1 };
+        return this.#sendParts(session, packet, encodeEventFrames([message]));
+      }
+      this.#state.counters.oversizeSent++;
+    }
+    return this.send(session, fields, [message], 0, 1);
   }
 
   /** Sends a heartbeat. */
@@ -146,7 +183,14 @@ export class PacketWriter {
       this.#giveUp(session, slot, error);
       return;
     }
-    this.#push(session, slot);
+    this.#push(session, slot, session.path);
+  }
+
+  /** The session's path is in use, and that to its relay. */
+  #use({ watch, path }: Session): void {
+    const { nowMs, neighbors } = this.#state;
+    watch?.used(nowMs);
+    if (path.routed) neighbors.at(path.address)?.session.watch?.used(nowMs);
   }
 
   /** Nothing was sealed: a key that is used up ends its session, at its next deadline. */
@@ -164,8 +208,8 @@ export class PacketWriter {
     return slot;
   }
 
-  #push(session: Session, slot: PacketSlot): void {
-    const { path, peer, rekeying } = session;
+  #push(session: Session, slot: PacketSlot, path: Path): void {
+    const { peer, rekeying } = session;
     if (rekeying?.countSealed(slot.length) === true) {
       this.#state.alarms.hasten(session, this.#state.nowMs);
     }
@@ -185,6 +229,6 @@ export class PacketWriter {
       this.#state.outbox.release(slot);
       return;
     }
-    this.#state.outbox.push(slot, to);
+    if (!this.#state.outbox.push(slot, to)) this.#state.counters.outboxFull++;
   }
 }

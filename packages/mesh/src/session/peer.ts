@@ -12,6 +12,8 @@ export class Peer {
   candidate: Session | undefined;
   /** The peer's Noise public key, known to the side that dialled; 32 bytes. */
   publicKey: Uint8Array | undefined;
+  /** The subnet that its own signed announcement puts it in, by this node's policy. */
+  subnet: number | undefined;
 
   constructor(nodeId: bigint) {
     this.nodeId = nodeId;

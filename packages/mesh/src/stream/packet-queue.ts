@@ -76,6 +76,16 @@ export class PacketQueue {
     return packet;
   }
 
+  /** A packet whose frames others have, too; it waits for nothing. Give it back by {@link recycle}. */
+  share(piece: MemoryPiece, eventCount: number): FramedPacket {
+    const packet = this.#record();
+    packet.piece = piece;
+    packet.length = piece.used;
+    packet.eventCount = eventCount;
+    piece.packets++;
+    return packet;
+  }
+
   /** A packet without events, for a mark. */
   mark(): FramedPacket {
     return this.#record();

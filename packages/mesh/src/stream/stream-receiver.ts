@@ -1,5 +1,4 @@
 import {
-  copyBytes,
   decodePacketPart,
   decodeStreamNack,
   decodeStreamReset,
@@ -118,7 +117,7 @@ export class StreamReceiver {
     if ((header.flags & PacketFlags.RELIABLE) !== 0) stream.receivesReliably = true;
     else if (stream.packetsReceived === 1) stream.receivesReliably = this.#state.config.defaultReliable;
     if (!stream.receivesReliably) {
-      const events = this.#readEvents(header, bytes, offset, payloadLength);
+      const events = this.#readEvents(stream, header, bytes, offset, payloadLength);
       if (sequence >= stream.receive.next)
         stream.receive.next = Math.min(sequence + 1, Number.MAX_SAFE_INTEGER);
       this.#account(session, stream, wireBytes);
@@ -148,13 +147,13 @@ export class StreamReceiver {
       this.#oweGrant(session, stream, true);
       // Some senders of the reference never fill their gaps: unordered readers still get what arrives.
       if (stream.options.ordered) return;
-      const events = this.#readEvents(header, bytes, offset, payloadLength);
+      const events = this.#readEvents(stream, header, bytes, offset, payloadLength);
       // They count like any other, or a reader that is away would let them pile up without a bound.
       this.#account(session, stream, wireBytes);
       this.#deliver(session, stream, this.#packet(header, sequence, events, wireBytes));
       return;
     }
-    const events = this.#readEvents(header, bytes, offset, payloadLength);
+    const events = this.#readEvents(stream, header, bytes, offset, payloadLength);
     const outOfOrder = sequence + 1 !== stream.receive.next;
     const packet = this.#packet(header, sequence, events, wireBytes);
     if (stream.options.ordered) this.#deliverInOrder(session, stream, packet, isEnd);
@@ -284,13 +283,21 @@ export class StreamReceiver {
     if (oldest !== undefined) session.closedStreams.deleteId(oldest.id);
   }
 
-  #readEvents(header: NetHeader, bytes: Uint8Array, offset: number, payloadLength: number): Uint8Array[] {
+  #readEvents(
+    stream: Stream,
+    header: NetHeader,
+    bytes: Uint8Array,
+    offset: number,
+    payloadLength: number,
+  ): Uint8Array[] {
     const start = offset + HEADER_SIZE;
-    const kept = copyBytes(bytes, start, start + payloadLength);
+    const kept = stream.received.copy(bytes, start, start + payloadLength);
     const frames = this.#frames.wrap(kept, 0, payloadLength, header.eventCount);
     const events: Uint8Array[] = [];
-    const { buffer } = kept;
-    while (frames.next()) events.push(new Uint8Array(buffer, frames.start, frames.end - frames.start));
+    const { buffer, byteOffset } = kept;
+    while (frames.next()) {
+      events.push(new Uint8Array(buffer, byteOffset + frames.start, frames.end - frames.start));
+    }
     if (frames.short) this.#state.counters.framesShort++;
     return events;
   }

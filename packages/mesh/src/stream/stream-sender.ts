@@ -3,15 +3,15 @@ import {
   encodeStreamReset,
   PACKET_OVERHEAD,
   PACKET_PART_DATA_SIZE,
-  PACKET_PART_HEAD_SIZE,
   PacketFlags,
   PeerFeature,
   Subprotocol,
 } from "@netmesh/wire";
+import type { SharedEvents } from "../channel/shared-events.ts";
 import type { CoreState } from "../core/state.ts";
 import { MeshError } from "../errors.ts";
 import { SUSPICIOUS_LOSSES } from "../path-mtu/constants.ts";
-import type { PacketWriter } from "../session/packet-writer.ts";
+import { PART_PAYLOAD, type PacketWriter } from "../session/packet-writer.ts";
 import type { Session } from "../session/session.ts";
 import type { FramedPacket } from "./framed-packet.ts";
 import type { SendWindow } from "./send-window.ts";
@@ -21,8 +21,8 @@ import type { Stream } from "./stream.ts";
 const UNLIMITED_QUEUE_BYTES = 1 << 20;
 /** Room at which a writer of a large window is woken. */
 const WAKE_BYTES = 65_536;
-/** Payload of a control packet that carries a part. */
-const PART_PAYLOAD = EVENT_LENGTH_PREFIX + PACKET_PART_HEAD_SIZE + PACKET_PART_DATA_SIZE;
+/** Time-outs in a row after which the path is asked whether it carries anything. */
+const MISSED_REPAIRS = 2;
 
 /** The sending side of streams: queues, packets, acknowledgements and repairs (spec/session.md §§5–8). */
 export class StreamSender {
@@ -76,6 +76,35 @@ export class StreamSender {
       this.schedule(session, stream);
     }
     return taken;
+  }
+
+  /**
+   * As {@link write}, of events that many streams send: where nothing waits before them, their frames go out at once as they
+   * are, and what is kept for a repair is shared.
+   */
+  writeShared(session: Session, stream: Stream, shared: SharedEvents, largest: number): number {
+    const { events, piece } = shared;
+    if (piece === undefined || !this.#canSendAtOnce(session, stream, piece.used)) {
+      return this.write(session, stream, events, largest);
+    }
+    const packet = stream.queue.share(piece, events.length);
+    if (this.#sendPacket(session, stream, packet)) return events.length;
+    stream.queue.recycle(packet);
+    return this.write(session, stream, events, largest);
+  }
+
+  #canSendAtOnce(session: Session, stream: Stream, payload: number): boolean {
+    return (
+      stream.ended === undefined &&
+      !stream.isRefused &&
+      !stream.finishing &&
+      !stream.startsOver &&
+      !session.isExhausted &&
+      stream.queuedBytes === 0 &&
+      payload <= this.#writer.payloadLimit(session) &&
+      stream.sendWindow?.canSend !== false &&
+      stream.credit.covers(payload + PACKET_OVERHEAD)
+    );
   }
 
   /** Largest event that the stream can carry on its present path, in bytes. */
@@ -140,7 +169,7 @@ export class StreamSender {
     return true;
   }
 
-  /** Sends the first packet of the queue; false when nothing could be sent. */
+  /** Sends the first packet of the queue, or one that waits for nothing; false when it could not be sent. */
   #sendPacket(session: Session, stream: Stream, packet: FramedPacket): boolean {
     // Sealing a whole window takes long enough to be mistaken for a round trip.
     this.#state.tick();
@@ -158,7 +187,7 @@ export class StreamSender {
       this.schedule(session, stream);
       return false;
     }
-    stream.queue.shift();
+    if (packet === stream.queue.first) stream.queue.shift();
     if (sendWindow === undefined) {
       stream.nextSequence++;
       stream.queue.recycle(packet);
@@ -320,9 +349,20 @@ export class StreamSender {
     }
     if (due !== undefined) {
       this.#state.counters.retransmitTimeout++;
+      if (sendWindow.roundTrip.backoff >= MISSED_REPAIRS) session.watch?.missed();
       this.#repair(session, stream, due);
     }
     return sendWindow.deadline;
+  }
+
+  /** Repairs at once what is in flight, as far as the congestion window allows: the path is another one, or alive again. */
+  hurry(session: Session, stream: Stream): void {
+    const { alarms, nowMs } = this.#state;
+    const { sendWindow } = stream;
+    if (sendWindow === undefined || sendWindow.inFlight === 0) return;
+    sendWindow.hurry(nowMs);
+    alarms.hasten(session, this.onDeadline(session, stream));
+    if (stream.ended === undefined) this.#repairLost(session, stream, sendWindow);
   }
 
   /** Tells the peer to forget the stream. */

@@ -2,6 +2,7 @@ import { type PacketFields, packetFields } from "@netmesh/pool";
 import { EVENT_LENGTH_PREFIX, high32, low32, PACKET_OVERHEAD } from "@netmesh/wire";
 import type { InboundPacket } from "../core/events.ts";
 import type { MeshError } from "../errors.ts";
+import { ByteSlab } from "./byte-slab.ts";
 import type { FramedPacket } from "./framed-packet.ts";
 import type { MemoryPieces } from "./memory-pieces.ts";
 import { PacketQueue } from "./packet-queue.ts";
@@ -58,6 +59,8 @@ export class Stream {
 
   // Receiving.
   readonly receive: ReceiveWindow = new ReceiveWindow();
+  /** Where events are copied to that the application gets. */
+  readonly received: ByteSlab = new ByteSlab();
   /** Bytes accounted to the sender, the absolute total of a grant. */
   consumedBytes = 0;
   /** Bytes accepted whose grant waits until the application has taken the events. */
