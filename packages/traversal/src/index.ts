@@ -4,12 +4,11 @@
  * @packageDocumentation
  */
 
-// Time, randomness and reachability
 export type { NatClass } from "./nat-class.ts";
-// The task and what it writes
+// What is counted, and what is refused
 export { type PortMappingCounters, portMappingCounters } from "./port-mapping/counters.ts";
 export { isPublicIpv4 } from "./port-mapping/external-address.ts";
-// PCP and NAT-PMP
+// Gateways, PCP and NAT-PMP
 export { gatewayInLinuxRoutes } from "./port-mapping/gateway/linux-routes.ts";
 export { gatewayInMacosRoute } from "./port-mapping/gateway/macos-route.ts";
 export { gatewayInWindowsRoutes } from "./port-mapping/gateway/windows-routes.ts";
@@ -55,7 +54,7 @@ export {
   PcpOpcode,
   PcpResult,
 } from "./port-mapping/pcp.ts";
-// Clients
+// The clients' face, and the task that uses one
 export {
   type CallOptions,
   type GatewayNotice,
@@ -82,5 +81,6 @@ export type {
 } from "./port-mapping/upnp/device-search.ts";
 export type { HttpAnswer, HttpClient, HttpRequest } from "./port-mapping/upnp/http-client.ts";
 export { UpnpMapper, type UpnpMapperOptions } from "./port-mapping/upnp/upnp-mapper.ts";
+// Time and randomness as the caller has them
 export type { RandomSource } from "./random-source.ts";
 export type { Timers } from "./timers.ts";
