@@ -76,6 +76,7 @@ export {
   type SessionRole,
 } from "./session/session.ts";
 // Streams
+export { ByteSlab } from "./stream/byte-slab.ts";
 export type { CongestionControl } from "./stream/congestion/congestion-control.ts";
 export { FramedPacket } from "./stream/framed-packet.ts";
 export { MemoryPiece, MemoryPieces } from "./stream/memory-pieces.ts";

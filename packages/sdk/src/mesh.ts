@@ -21,7 +21,6 @@ import {
   type HandshakeMode,
   MeshNode,
   monotonicClock,
-  type Stream,
   systemClock,
   toAnnounced,
   validateCapabilities,
@@ -32,8 +31,8 @@ import { type Address, resolveAddress } from "./address.ts";
 import { abortable, type OpOptions, requireBytes, requireId, signalOf, toEvents } from "./arguments.ts";
 import { MeshChannels, type PublishOptions, type PublishReport, type SubscribeOptions } from "./channels.ts";
 import { InvalidArgumentError, ShutdownError, StreamError, TransportError, toNetError } from "./errors.ts";
-import { EventQueue, iterate, type OverflowPolicy } from "./event-queue.ts";
-import { type EventBatch, type EventFilter, eventOf, type InboundEvent } from "./inbound-event.ts";
+import type { InboundEvent } from "./inbound-event.ts";
+import { type EventsOptions, Inbox } from "./inbox.ts";
 import {
   type AeadName,
   coreSettings,
@@ -41,7 +40,7 @@ import {
   type PeerContact,
   type StreamOptions,
 } from "./mesh-options.ts";
-import { MeshStream } from "./mesh-stream.ts";
+import type { MeshStream } from "./mesh-stream.ts";
 import { Peer } from "./peer.ts";
 import { Subprotocol, type SubprotocolOptions } from "./subprotocol.ts";
 import type { Subscription } from "./subscription.ts";
@@ -103,19 +102,11 @@ export interface MeshStats {
   readonly counters: Readonly<Counters>;
 }
 
-type DataEvent = Extract<CoreEvent, { type: "data" }>;
-
-interface Consumer {
-  readonly filter: EventFilter;
-  readonly queue: EventQueue<InboundEvent>;
-}
-
 interface Pending {
   resolve(peer: Peer): void;
   reject(reason: unknown): void;
 }
 
-const DEFAULT_QUEUE_EVENTS = 1_024;
 const DEFAULT_GRACE_MS = 2_000;
 /** Stream id of {@link Mesh.send}. */
 const PLAIN_STREAM_ID = 0n;
@@ -128,16 +119,10 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   readonly #udp: UdpTransport | undefined;
   readonly #attempts = new Map<number, Pending>();
   readonly #accepts = new Map<bigint, Pending>();
-  readonly #streams = new Map<Stream, MeshStream>();
-  /** What arrived on reliable streams that nobody has opened yet; their windows bound it. */
-  readonly #unclaimed = new WeakMap<Stream, DataEvent[]>();
-  /** Streams that the peer has finished, all of whose data was passed on. */
-  readonly #ended = new WeakSet<Stream>();
-  readonly #consumers = new Set<Consumer>();
+  readonly #inbox = new Inbox();
   readonly #subprotocols = new Map<number, Pick<SubprotocolOptions, "onMessage"> & { handle: Subprotocol }>();
   readonly #channels: MeshChannels;
   readonly #views = new WeakMap<object, Peer>();
-  #unclaimedEvents = 0;
   #isStarted = false;
   #shutdown: Promise<void> | undefined;
 
@@ -496,16 +481,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     const { streamId, ...rest } = options;
     const { session, stream } = this.#guard(() => this.#node.core.openStream(peer, streamId, rest));
     this.#node.touch();
-    const known = this.#streams.get(stream);
-    if (known !== undefined) return known;
-    const handle = new MeshStream(this.#node, session, stream, (released) => this.#streams.delete(released));
-    this.#streams.set(stream, handle);
-    const waiting = this.#unclaimed.get(stream);
-    this.#unclaimed.delete(stream);
-    for (const data of waiting ?? []) this.#offer(data, handle);
-    // Not `stream.remoteEnded`: inside a listener, events of the same input may still be on their way.
-    if (this.#ended.has(stream)) handle.onEnded();
-    return handle;
+    return this.#inbox.open(this.#node, session, stream);
   }
 
   /**
@@ -513,21 +489,10 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
    * `highWaterMark` events (default 1024); what does not fit is dropped and counted, or ends the loop with `"error"`.
    */
   events(
-    options: EventFilter & {
-      readonly signal?: AbortSignal;
-      readonly highWaterMark?: number;
-      readonly overflow?: OverflowPolicy;
-    } = {},
+    options: EventsOptions = {},
   ): AsyncIterableIterator<InboundEvent, undefined> & { readonly dropped: number } {
     this.#requireRunning();
-    const { signal, highWaterMark = DEFAULT_QUEUE_EVENTS, overflow = "drop-newest", ...filter } = options;
-    const queue = new EventQueue<InboundEvent>(highWaterMark, overflow);
-    const consumer = { filter, queue };
-    this.#consumers.add(consumer);
-    const iterator = iterate(queue, signal, () => this.#consumers.delete(consumer));
-    return Object.defineProperty(iterator, "dropped", { get: () => queue.dropped }) as typeof iterator & {
-      readonly dropped: number;
-    };
+    return this.#inbox.events(options);
   }
 
   /**
@@ -554,7 +519,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
       streams,
       indexedNodes: this.#node.core.capabilities.size,
       channels: this.#node.core.channelStats,
-      unclaimedEvents: this.#unclaimedEvents,
+      unclaimedEvents: this.#inbox.unclaimedEvents,
       aead: this.#node.core.aead.name as AeadName,
       socket: this.#udp?.stats(),
       counters: { ...this.#node.counters },
@@ -581,11 +546,9 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     this.#attempts.clear();
     this.#accepts.clear();
     this.#channels.shutdown(error);
-    const closing = [...this.#streams.values()].map((stream) => stream.close({ timeoutMs: graceMs }));
-    await Promise.all(closing);
+    await this.#inbox.closeStreams(graceMs);
     await this.#node.close();
-    for (const { queue } of [...this.#consumers]) queue.end();
-    this.#consumers.clear();
+    this.#inbox.end();
     this.#keys.destroy();
   }
 
@@ -603,7 +566,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
         this.#settle(this.#accepts, event.peer.nodeId)?.resolve(this.#view(event.peer));
         return;
       case "data":
-        this.#onData(event);
+        if (!this.#channels.onData(event)) this.#inbox.onData(this.#node, event);
         return;
       case "subscribed":
       case "subscribe-failed":
@@ -632,80 +595,14 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
         });
         return;
       case "stream-writable":
-        this.#streams.get(event.stream)?.onWritable();
-        return;
       case "stream-drained":
-        this.#streams.get(event.stream)?.onDrained();
-        return;
       case "stream-ended":
-        this.#ended.add(event.stream);
-        this.#streams.get(event.stream)?.onEnded();
-        return;
       case "stream-failed":
-        this.#dropUnclaimed(event.stream);
-        this.#streams.get(event.stream)?.onFailed(toNetError(event.error));
+        this.#inbox.onStream(event);
         return;
       default:
         this.announce(event.type, { peer: this.#view(event.peer) });
     }
-  }
-
-  #onData(data: DataEvent): void {
-    if (this.#channels.onData(data)) return;
-    const { session, stream, packet } = data;
-    const handle = this.#streams.get(stream);
-    if (handle !== undefined) {
-      this.#offer(data, handle);
-      return;
-    }
-    if (this.#offer(data)) {
-      this.#node.core.consumed(session, stream, packet.wireBytes);
-      return;
-    }
-    // Nobody will open the stream of a channel that was left.
-    if (!stream.receivesReliably || packet.channelHash !== 0) {
-      this.#unclaimedEvents += packet.events.length;
-      this.#node.core.consumed(session, stream, packet.wireBytes);
-      return;
-    }
-    const waiting = this.#unclaimed.get(stream);
-    if (waiting === undefined) this.#unclaimed.set(stream, [data]);
-    else waiting.push(data);
-  }
-
-  #dropUnclaimed(stream: Stream): void {
-    for (const { packet } of this.#unclaimed.get(stream) ?? []) this.#unclaimedEvents += packet.events.length;
-    this.#unclaimed.delete(stream);
-  }
-
-  /** Gives events to the stream's handle and to whoever iterates `events()`; whether one of the latter wanted them. */
-  #offer({ session, stream, packet }: DataEvent, handle?: MeshStream): boolean {
-    let isWanted = false;
-    if (handle === undefined && this.#consumers.size === 0) return false;
-    const receivedAtMs = monotonicClock.now();
-    const { events, sequence, wireBytes, subprotocolId, channelHash, originHash } = packet;
-    const batch: EventBatch = {
-      peer: session.peer.nodeId,
-      streamId: stream.id,
-      sequence,
-      index: 0,
-      subprotocolId,
-      channelHash,
-      originHash,
-      events,
-      receivedAtMs,
-    };
-    handle?.onData(batch, wireBytes);
-    if (this.#consumers.size === 0) return false;
-    for (let index = 0; index < events.length; index++) {
-      const event = eventOf(batch, index);
-      for (const { filter, queue } of this.#consumers) {
-        if (queue.isEnded || !matches(filter, event)) continue;
-        isWanted = true;
-        queue.push(event);
-      }
-    }
-    return isWanted;
   }
 
   /** What a callback says; one that throws says no, and the error is announced. */
@@ -745,14 +642,6 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
       throw toNetError(error);
     }
   }
-}
-
-function matches(filter: EventFilter, event: InboundEvent): boolean {
-  return (
-    (filter.peer === undefined || filter.peer === event.peer) &&
-    (filter.streamId === undefined || filter.streamId === event.streamId) &&
-    (filter.channelHash === undefined || filter.channelHash === event.channelHash)
-  );
 }
 
 function hex(id: bigint): string {

@@ -13,8 +13,12 @@ let peer: Peer | undefined;
 const answer = (value: object): void => {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 };
-mesh.addEventListener("peer-connected", (event) => {
-  peer = event.peer;
+/** The other end, also when it is asked for before its first packet has arrived. */
+const met = new Promise<Peer>((resolve) => {
+  mesh.addEventListener("peer-connected", (event) => {
+    peer = event.peer;
+    resolve(event.peer);
+  });
 });
 
 const requests: Record<string, (argument: never) => Promise<object>> = {
@@ -26,7 +30,7 @@ const requests: Record<string, (argument: never) => Promise<object>> = {
   },
   /** Sends so many bytes on a stream; answers their hash. */
   async send(count: number) {
-    const stream = mesh.openStream((peer as Peer).nodeId, STREAM);
+    const stream = mesh.openStream((await met).nodeId, STREAM);
     const bytes = randomBytes(count);
     await stream.writeBytes(bytes);
     await stream.end();
@@ -35,7 +39,7 @@ const requests: Record<string, (argument: never) => Promise<object>> = {
   /** Reads the stream to its end; answers the hash of its bytes. */
   async receive() {
     const hash = createHash("sha256");
-    for await (const { data } of mesh.openStream((peer as Peer).nodeId, STREAM)) hash.update(data);
+    for await (const { data } of mesh.openStream((await met).nodeId, STREAM)) hash.update(data);
     return { hash: hash.digest("hex") };
   },
   /** Answers the size of datagrams to the peer, and the counters of the socket. */
