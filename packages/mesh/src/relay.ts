@@ -21,7 +21,7 @@ export class Relay {
 
   /** Takes a routed datagram for somebody else; the bytes are rewritten in place. */
   forward(bytes: Uint8Array, from: SocketAddress): void {
-    const { counters, config, routes, addresses, blocked, outbox, nowMs } = this.#state;
+    const { counters, config, routes, addresses, blocked, outbox, neighbors, nowMs } = this.#state;
     if (config.relay === "off" || (config.relay === "peers" && !addresses.has(from.key))) {
       counters.routedStranger++;
       return;
@@ -44,6 +44,7 @@ export class Relay {
       counters.blockedDestination++;
       return;
     }
+    neighbors.at(nextHop)?.session.watch?.used(nowMs);
     if (config.auditRelay) this.#audit(bytes);
     forwardInPlace(bytes, 0);
     outbox.pushBorrowed(bytes, nextHop);

@@ -57,6 +57,10 @@ const TRAFFIC: ReadonlySet<string> = new Set([
   "bytesSent",
   "opened",
   "grantsSent",
+  "pingwavesSent",
+  "pingwaveTaken",
+  "pathPingsSent",
+  "pathPingsAnswered",
 ]);
 
 function scene(): Scene {
@@ -181,7 +185,7 @@ const CAUSES: readonly [string, (s: Scene) => void, Partial<Record<keyof Counter
     (s) => s.inject(changed(new Uint8Array(14), (p) => p.set([0x50, 0x48]))),
     { keepAliveIgnored: 1 },
   ],
-  ["a pingwave", (s) => s.inject(new Uint8Array(72)), { pingwaveIgnored: 1 }],
+  ["a pingwave", (s) => s.inject(new Uint8Array(72)), { pingwaveForged: 1 }],
   ["a routed packet without life", (s) => s.inject(routed(s, 9n, 0, s.genuine())), { routedExpired: 1 }],
   ["a routed packet without a route", (s) => s.inject(routed(s, 9n, 5, s.genuine())), { routedNoRoute: 1 }],
   [

@@ -145,9 +145,27 @@ export class AdaptiveFailureDetector {
     last.index = peer.index;
   }
 
+  /** Expects nothing of the peer for the time being: it neither fails nor learns. What was learned stays. */
+  pause(watched: WatchedPeer): void {
+    (watched as Peer).isPaused = true;
+  }
+
+  /** Begins to expect packets, after a pause or over another path: as a healthy peer that was heard now. */
+  resume(watched: WatchedPeer, nowMs: number): void {
+    const peer = watched as Peer;
+    peer.isPaused = false;
+    peer.lastHeardMs = nowMs;
+    peer.status = "healthy";
+    peer.postponements = 0;
+    if (this.#peers[peer.index] === peer) {
+      this.#nextCheckMs = Math.min(this.#nextCheckMs, this.#deadline(peer));
+    }
+  }
+
   /** An authenticated packet of the peer has arrived. */
   heard(watched: WatchedPeer, nowMs: number): void {
     const peer = watched as Peer;
+    if (peer.isPaused) return;
     const gapMs = nowMs - peer.lastHeardMs;
     peer.lastHeardMs = nowMs;
     if (gapMs > MISS_BEATS * peer.heartbeatMs) peer.learn(gapMs, nowMs);
@@ -205,6 +223,7 @@ export class AdaptiveFailureDetector {
   }
 
   #deadline(peer: Peer): number {
+    if (peer.isPaused) return Number.POSITIVE_INFINITY;
     switch (peer.status) {
       case "healthy":
         return peer.lastHeardMs + SUSPECT_SHARE * this.#failAfterMs(peer);
@@ -233,6 +252,7 @@ class Peer implements WatchedPeer {
   suspectedAtMs = 0;
   /** Failures put off since it was last heard. */
   postponements = 0;
+  isPaused = false;
   /** Heartbeats lost lately, older ones counting less. */
   #missed = 0;
   /** The longest gap lately, in heartbeats, shrinking with time. */

@@ -235,3 +235,46 @@ describe("watching", () => {
     expect(() => scenario({ maxPeers: 0 })).toThrow(RoutingError);
   });
 });
+
+describe("a peer of which nothing is expected for a while", () => {
+  it("does not fail, and what it says late teaches nothing", () => {
+    const on = scenario();
+    const peer = on.detector.watch(1n, 0, 50) as WatchedPeer;
+    on.detector.pause(peer);
+    wait(on, 10_000);
+    on.detector.heard(peer, 10_000);
+    expect(on.events).toEqual([]);
+    on.detector.resume(peer, 10_000);
+    expect(timeToFailure(on, peer)).toBeLessThanOrEqual(150);
+    expect(on.events).toEqual(["suspicion 1", "failure 1"]);
+  });
+
+  it("is as patient with the path's losses afterwards as it was before", () => {
+    const on = scenario();
+    const peer = on.detector.watch(1n, 0, 50) as WatchedPeer;
+    hear(on, peer, [50, 100, 150, 350, 400]);
+    on.detector.pause(peer);
+    wait(on, 600);
+    on.detector.resume(peer, 600);
+    expect(timeToFailure(on, peer)).toBeGreaterThan(200);
+  });
+
+  it("that failed is healthy again when it is expected over another path, and recovers nothing", () => {
+    const on = scenario();
+    const peer = on.detector.watch(1n, 0, 50) as WatchedPeer;
+    timeToFailure(on, peer);
+    on.detector.resume(peer, on.nowMs);
+    expect(peer.status).toBe("healthy");
+    on.detector.heard(peer, on.nowMs + 10);
+    expect(on.events).toEqual(["suspicion 1", "failure 1"]);
+  });
+
+  it("stays forgotten when it is no longer watched", () => {
+    const on = scenario();
+    const peer = on.detector.watch(1n, 0, 50) as WatchedPeer;
+    on.detector.unwatch(peer);
+    on.detector.resume(peer, 1_000);
+    wait(on, 10_000);
+    expect(on.events).toEqual([]);
+  });
+});

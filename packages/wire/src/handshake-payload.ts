@@ -27,6 +27,8 @@ export const PeerFeature = {
   PATH_MTU: 32,
   /** Proves its identity inside a forward-secret session; in effect when both sides announce it. */
   IDENTITY: 64,
+  /** Answers pings of its paths, follows a path that moves, and takes and sends pingwaves sealed. */
+  LIVENESS: 128,
 } as const;
 
 /** What netmesh puts into the payload of both handshake messages. */

@@ -98,6 +98,16 @@ export {
   packetPartCount,
 } from "./packet-part.ts";
 export {
+  decodePathPing,
+  encodePathPing,
+  encodeSealedPingwave,
+  PATH_PING_SIZE,
+  type PathPing,
+  PathPingKind,
+  SEALED_PINGWAVE_KIND,
+  SEALED_PINGWAVE_SIZE,
+} from "./path-ping.ts";
+export {
   decodePathProbe,
   encodePathProbe,
   encodePathProbeAnswer,

@@ -3,6 +3,8 @@ import {
   type CapabilityAnnouncement,
   decodeCapabilityAnnouncement,
   encodeCapabilityAnnouncement,
+  high32,
+  low32,
   Subprotocol,
 } from "@netmesh/wire";
 import type { Alarm, CoreState } from "../core/state.ts";
@@ -145,7 +147,9 @@ export class CapabilityExchange implements PeerObserver, Alarm {
     this.#seen.add(nodeId, version, isDirect, nowMs);
     if (!isDirect) {
       // It leads to the neighbour who passed it on, who is authenticated; how far it really is only the neighbour knows.
-      this.#state.routes.addRouteWithMetric(nodeId, session.path.address, hopCount + METRIC_OFFSET, nowMs);
+      const metric = hopCount + METRIC_OFFSET;
+      this.#state.routes.addRouteWithMetric(nodeId, session.path.address, metric, nowMs);
+      this.#state.nextHops.note(low32(nodeId), high32(nodeId), session.peer.nodeId, metric, nowMs);
     }
     counters.announcementsTaken++;
     if (hopCount < LAST_HOP) this.#passOn(announcement, session);

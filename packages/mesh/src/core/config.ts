@@ -5,7 +5,14 @@ import {
   type RandomSource,
   type StaticKeyPair,
 } from "@netmesh/crypto";
-import { copyBytes, MAX_PACKET_SIZE, PeerFeature, type SocketAddress } from "@netmesh/wire";
+import {
+  copyBytes,
+  MAX_PACKET_SIZE,
+  MAX_PINGWAVE_HOPS,
+  PeerFeature,
+  PINGWAVE_TTL,
+  type SocketAddress,
+} from "@netmesh/wire";
 import { type ChannelLimits, resolveChannelLimits } from "../channel/channel-limits.ts";
 import type { Clock } from "../clock.ts";
 import { MeshError } from "../errors.ts";
@@ -49,6 +56,11 @@ export interface CoreOptions {
   readonly aead?: AeadProvider;
   /** Pause between heartbeats; default 5000. */
   readonly heartbeatMs?: number;
+  /**
+   * Relays over which this node is discovered: its pingwaves pass so many. 0 to 15; default 3. Packets pass 8. What it announces of
+   * its capabilities is heard over 15 in any case, and shows the way, too.
+   */
+  readonly discoveryHops?: number;
   /** Silence after which a peer counts as lost; longer than the heartbeat. Default 30 000. */
   readonly sessionTimeoutMs?: number;
   /** Time for one handshake attempt; default 5000. */
@@ -134,7 +146,8 @@ export const OWN_FEATURES: number =
   PeerFeature.FORWARD_SECRET |
   PeerFeature.REKEY |
   PeerFeature.PATH_MTU |
-  PeerFeature.IDENTITY;
+  PeerFeature.IDENTITY |
+  PeerFeature.LIVENESS;
 
 const SMALLEST_DATAGRAM_BYTES = 256;
 
@@ -165,6 +178,7 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
     minAnnounceIntervalMs: duration("minAnnounceIntervalMs", options.minAnnounceIntervalMs ?? 10_000, 0),
     maxIndexedNodes: count("maxIndexedNodes", options.maxIndexedNodes ?? 65_536, 2 ** 20),
     heartbeatMs,
+    discoveryHops: discoveryHops(options.discoveryHops ?? PINGWAVE_TTL),
     sessionTimeoutMs,
     handshakeTimeoutMs: duration("handshakeTimeoutMs", options.handshakeTimeoutMs ?? 5_000, 1),
     handshakeAttempts: count("handshakeAttempts", options.handshakeAttempts ?? 3, 1_024),
@@ -237,6 +251,12 @@ function relayPolicy(policy: RelayPolicy): RelayPolicy {
 
 function inRange(value: number, min: number, max: number): boolean {
   return Number.isInteger(value) && value >= min && value <= max;
+}
+
+function discoveryHops(hops: number): number {
+  const most = MAX_PINGWAVE_HOPS - 1;
+  if (inRange(hops, 0, most)) return hops;
+  throw new MeshError("config", `discoveryHops must be an integer from 0 to ${most}`, most);
 }
 
 function duration(name: string, value: number, min: number): number {

@@ -25,7 +25,12 @@ export class Counters {
   payloadLengthTooLarge = 0;
   eventCountTooLarge = 0;
   keepAliveIgnored = 0;
-  pingwaveIgnored = 0;
+  /** Pingwaves: sent, also those of others; taken, repetitions over other paths included; dropped, for whatever reason. */
+  pingwavesSent = 0;
+  pingwaveTaken = 0;
+  pingwaveDropped = 0;
+  /** Plain pingwaves from the address of a neighbour that sends sealed ones. */
+  pingwaveForged = 0;
 
   routedExpired = 0;
   routedNoRoute = 0;
@@ -140,6 +145,21 @@ export class Counters {
   nacksSent = 0;
   grantsSent = 0;
   addressMigrations = 0;
+
+  /** Paths whose peer was silent for longer than it should be, and those over which nobody has answered then. */
+  pathsSuspected = 0;
+  pathsFailed = 0;
+  /** Times that a session has left a failing path, and times that it has found a better one. */
+  pathsHealed = 0;
+  pathsImproved = 0;
+  /** Failures of neighbours that have sent packets of others on detours. */
+  neighborReroutes = 0;
+  /** Pings of paths: sent, answered here, one too many to be answered here. */
+  pathPingsSent = 0;
+  pathPingsAnswered = 0;
+  pathPingLimited = 0;
+  /** Answers to pings that nobody waits for any more. */
+  pathPingIgnored = 0;
 
   /** Probes of a path's size: sent, unanswered in time, answered here, one too many to be answered here. */
   pathProbesSent = 0;

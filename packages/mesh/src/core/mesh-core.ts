@@ -1,4 +1,5 @@
 import type { AeadProvider } from "@netmesh/crypto";
+import type { ProximityNode, RerouteStats } from "@netmesh/routing";
 import {
   type AnnouncedCapabilities,
   copyBytes,
@@ -15,6 +16,9 @@ import { CapabilityIndex } from "../capability/capability-index.ts";
 import type { CapabilityScope } from "../capability/capability-scope.ts";
 import type { ChannelSubscription } from "../channel/channel-subscription.ts";
 import { type ChannelStats, Channels } from "../channel/channels.ts";
+import { Discovery, type DiscoveryStats } from "../control/discovery.ts";
+import { Healer } from "../control/healing.ts";
+import { Liveness } from "../control/liveness.ts";
 import { requireSubprotocolId, SubprotocolTable } from "../control/subprotocol-table.ts";
 import { MeshError } from "../errors.ts";
 import { Handshaker } from "../handshake/handshaker.ts";
@@ -71,6 +75,8 @@ export class MeshCore {
   readonly #announcer: Announcer;
   readonly #capabilities: CapabilityExchange;
   readonly #channels: Channels;
+  readonly #discovery: Discovery;
+  readonly #healer: Healer;
   #isClosed = false;
 
   /** Throws {@link MeshError} `config` for settings out of range. */
@@ -85,6 +91,7 @@ export class MeshCore {
     this.#receiver = new StreamReceiver(state, writer, this.#sender, fail);
     const rekeyer = new Rekeyer(state, writer);
     const prober = new PathProber(state, writer);
+    const liveness = new Liveness(state, writer);
     this.#sessions = new SessionRegistry(
       state,
       writer,
@@ -93,7 +100,15 @@ export class MeshCore {
       rekeyer,
       prober,
       new IdentityProver(state, writer),
+      liveness,
     );
+    this.#discovery = new Discovery(state, writer);
+    this.#healer = new Healer(state, liveness, this.#sessions);
+    this.#healer.measure((neighbor, roundTripMs) => this.#discovery.onRoundTrip(neighbor, roundTripMs));
+    // In this order: who is a neighbour is known before anything is sent another way.
+    this.#sessions.observe(this.#discovery);
+    this.#sessions.observe(liveness);
+    this.#sessions.observe(this.#healer);
     this.#handshaker = new Handshaker(state, this.#sessions);
     const index = new CapabilityIndex(state.config.maxIndexedNodes);
     const subnets = new Subnets(state, index);
@@ -121,6 +136,8 @@ export class MeshCore {
       rekeyer,
       prober,
       relay: new Relay(state),
+      discovery: this.#discovery,
+      liveness,
       subprotocols: this.#subprotocols,
     });
   }
@@ -493,16 +510,33 @@ export class MeshCore {
   addRoute(nodeId: bigint, nextHop: SocketAddress): void {
     this.#enter();
     this.#state.routes.addRoute(nodeId, nextHop, this.#state.nowMs);
+    this.#state.manualRoutes.add(nodeId);
   }
 
   /** Removes the route to that node. */
   removeRoute(nodeId: bigint): boolean {
+    this.#state.manualRoutes.delete(nodeId);
     return this.#state.routes.removeRoute(nodeId) !== undefined;
   }
 
   /** The next hop to that node. */
   route(nodeId: bigint): SocketAddress | undefined {
     return this.#state.routes.lookupId(nodeId, this.#state.nowMs);
+  }
+
+  /** The nodes that pingwaves tell of, nearest first; nothing in it is proven. */
+  get discoveredNodes(): ProximityNode[] {
+    return this.#discovery.nodes();
+  }
+
+  /** What discovery has done so far. */
+  get discovery(): DiscoveryStats {
+    return this.#discovery.stats();
+  }
+
+  /** Detours that packets of others take around failed neighbours. */
+  get reroutes(): RerouteStats {
+    return this.#healer.reroutes;
   }
 
   /** Ignores an address: nothing is taken from it or sent to it. */

@@ -13,15 +13,19 @@ import {
   NetHeader,
   PACKET_PART_KIND,
   PacketFlags,
+  PathPingKind,
   PathProbeKind,
   PeerFeature,
   ROUTING_HEADER_SIZE,
   RoutingHeader,
+  SEALED_PINGWAVE_KIND,
   type SocketAddress,
   Subprotocol,
   TAG_SIZE,
   validateHeader,
 } from "@netmesh/wire";
+import type { Discovery } from "../control/discovery.ts";
+import type { Liveness } from "../control/liveness.ts";
 import type { SubprotocolTable } from "../control/subprotocol-table.ts";
 import type { Handshaker } from "../handshake/handshaker.ts";
 import type { PathProber } from "../path-mtu/path-prober.ts";
@@ -53,8 +57,14 @@ export interface IntakeTargets {
   readonly rekeyer: Rekeyer;
   readonly prober: PathProber;
   readonly relay: Relay;
+  readonly discovery: Discovery;
+  readonly liveness: Liveness;
   readonly subprotocols: SubprotocolTable;
 }
+
+/** With any of them two nodes have agreed on control messages. */
+const CONTROL_FEATURES: number =
+  PeerFeature.REKEY | PeerFeature.PATH_MTU | PeerFeature.IDENTITY | PeerFeature.LIVENESS;
 
 /** The way of a datagram into the node: classified, opened, authenticated, dispatched (spec/mesh.md §§5–6). */
 export class PacketIntake {
@@ -65,6 +75,8 @@ export class PacketIntake {
   readonly #rekeyer: Rekeyer;
   readonly #prober: PathProber;
   readonly #relay: Relay;
+  readonly #discovery: Discovery;
+  readonly #liveness: Liveness;
   readonly #subprotocols: SubprotocolTable;
   readonly #header = new NetHeader();
   readonly #routing = new RoutingHeader();
@@ -83,6 +95,8 @@ export class PacketIntake {
     this.#rekeyer = targets.rekeyer;
     this.#prober = targets.prober;
     this.#relay = targets.relay;
+    this.#discovery = targets.discovery;
+    this.#liveness = targets.liveness;
     this.#subprotocols = targets.subprotocols;
     this.#inbox = state.config.aead.memory?.allocate(INBOX_BYTES);
   }
@@ -120,7 +134,7 @@ export class PacketIntake {
         counters.keepAliveIgnored++;
         return;
       case DatagramKind.PINGWAVE:
-        counters.pingwaveIgnored++;
+        this.#discovery.receivePlain(bytes, from);
         return;
       default:
         counters.unknownPrefix++;
@@ -185,7 +199,24 @@ export class PacketIntake {
     }
     const packet = this.#takeIn(bytes);
     const payloadLength = this.#open(session, packet, offset, length, from, routing);
-    if (payloadLength >= 0) this.#dispatch(session, header, packet, offset, payloadLength);
+    if (payloadLength < 0) return;
+    if (header.subprotocolId !== NETMESH_CONTROL || !session.has(CONTROL_FEATURES)) {
+      // Without features nothing was agreed on, and the id is like any other that nobody knows.
+      this.#dispatch(session, header, packet, offset, payloadLength);
+      return;
+    }
+    const frames = this.#frames.wrap(packet, offset + HEADER_SIZE, payloadLength, header.eventCount);
+    const isRouted = routing !== undefined && routing.hopCount > 0;
+    while (frames.next()) {
+      this.#onNetmeshControl(
+        session,
+        packet.subarray(frames.start, frames.end),
+        payloadLength,
+        from,
+        isRouted,
+      );
+    }
+    if (frames.short) counters.framesShort++;
   }
 
   /** The datagram where it can be opened in place: copied once, unless it lies there or any memory will do. */
@@ -262,28 +293,19 @@ export class PacketIntake {
   ): void {
     const id = header.subprotocolId;
     // Opened, but not in use: the peer has to prove first who it is.
-    if (!session.isConfirmed && id !== NETMESH_CONTROL) {
+    if (!session.isConfirmed) {
       this.#state.counters.identityUnproven++;
       return;
     }
     switch (id) {
       case Subprotocol.EVENTS:
+      case NETMESH_CONTROL:
         break;
       case Subprotocol.STREAM_WINDOW:
       case Subprotocol.STREAM_NACK:
       case Subprotocol.STREAM_RESET: {
         const frames = this.#frames.wrap(bytes, offset + HEADER_SIZE, payloadLength, header.eventCount);
         while (frames.next()) this.#receiver.onControl(session, id, bytes.subarray(frames.start, frames.end));
-        if (frames.short) this.#state.counters.framesShort++;
-        return;
-      }
-      case NETMESH_CONTROL: {
-        // Without them nothing was agreed on, and the id is like any other that nobody knows.
-        if (!session.has(PeerFeature.REKEY | PeerFeature.PATH_MTU | PeerFeature.IDENTITY)) break;
-        const frames = this.#frames.wrap(bytes, offset + HEADER_SIZE, payloadLength, header.eventCount);
-        while (frames.next()) {
-          this.#onNetmeshControl(session, bytes.subarray(frames.start, frames.end), payloadLength);
-        }
         if (frames.short) this.#state.counters.framesShort++;
         return;
       }
@@ -331,10 +353,26 @@ export class PacketIntake {
   }
 
   /** Takes one control event of a netmesh peer: of a feature that is in effect, or it is malformed. */
-  #onNetmeshControl(session: Session, event: Uint8Array, payloadLength: number): void {
-    const { rekeying } = session;
+  #onNetmeshControl(
+    session: Session,
+    event: Uint8Array,
+    payloadLength: number,
+    from: SocketAddress,
+    isRouted: boolean,
+  ): void {
+    const { rekeying, identity } = session;
     const kind = event[0];
-    const { identity } = session;
+    if (session.has(PeerFeature.LIVENESS)) {
+      if (kind === PathPingKind.PING || kind === PathPingKind.ANSWER) {
+        const { counterLo, counterHi } = this.#header;
+        this.#liveness.onControl(session, event, from, isRouted, session.rx.isNewest(counterLo, counterHi));
+        return;
+      }
+      if (kind === SEALED_PINGWAVE_KIND) {
+        this.#discovery.receiveSealed(session, event);
+        return;
+      }
+    }
     const takesParts = session.has(PeerFeature.PATH_MTU);
     if (identity !== undefined && kind === IDENTITY_PROOF_KIND) {
       this.#sessions.onIdentityProof(session, identity, event);

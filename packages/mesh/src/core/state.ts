@@ -1,5 +1,7 @@
 import { RoutingTable } from "@netmesh/routing";
 import { readU32, type SocketAddress, U64Map } from "@netmesh/wire";
+import { Neighbors } from "../control/neighbors.ts";
+import { NextHops } from "../control/next-hops.ts";
 import type { Peer } from "../session/peer.ts";
 import type { Session } from "../session/session.ts";
 import { MemoryPieces } from "../stream/memory-pieces.ts";
@@ -40,6 +42,12 @@ export class CoreState {
   /** Addresses that nothing is taken from or sent to. */
   readonly blocked: Set<string> = new Set();
   readonly routes: RoutingTable;
+  /** Destinations whose routes the application has set; it bounds them. */
+  readonly manualRoutes: Set<bigint> = new Set();
+  /** Who else leads to a node. */
+  readonly nextHops: NextHops;
+  /** Peers that are reached without a relay. */
+  readonly neighbors: Neighbors = new Neighbors();
   /** Streams with something to send, in turn. */
   readonly sendTurns: ScheduledStream[] = [];
   /** Bytes written to streams since the last flush. */
@@ -64,7 +72,8 @@ export class CoreState {
     this.hashSeed = readU32(seed, 0);
     this.peers = new U64Map(this.hashSeed);
     this.sessions = new U64Map(this.hashSeed);
-    this.routes = new RoutingTable(config.nodeId);
+    this.nextHops = new NextHops(this.hashSeed);
+    this.routes = new RoutingTable(config.nodeId, { hashSeed: this.hashSeed });
   }
 
   /** Moves the time of the current input on to the clock's. */

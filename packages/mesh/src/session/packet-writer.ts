@@ -22,7 +22,7 @@ import {
 import type { CoreState } from "../core/state.ts";
 import { BASE_DATAGRAM_BYTES } from "../path-mtu/constants.ts";
 import type { FramedPacket } from "../stream/framed-packet.ts";
-import type { Session } from "./session.ts";
+import type { Path, Session } from "./session.ts";
 
 /** Payload of a control packet that carries a part, in bytes. */
 export const PART_PAYLOAD: number = EVENT_LENGTH_PREFIX + PACKET_PART_HEAD_SIZE + PACKET_PART_DATA_SIZE;
@@ -55,7 +55,7 @@ export class PacketWriter {
   }
 
   /**
-   * Sends events `from` to `to` (exclusive) as one packet. False when the outbox is full or the key used up: nothing
+   * Sends events `from` to `to` (exclusive) as one packet, over another path when one is given. False when the outbox is full or the key used up: nothing
    * was sealed. A blocked destination swallows the packet.
    */
   send(
@@ -64,6 +64,7 @@ export class PacketWriter {
     events: readonly Uint8Array[],
     from: number,
     to: number,
+    path: Path = session.path,
   ): boolean {
     const slot = this.#slot();
     if (slot === undefined) return false;
@@ -73,7 +74,9 @@ export class PacketWriter {
       this.#giveUp(session, slot, error);
       return false;
     }
-    this.#push(session, slot);
+    // Signs of life alone keep no path in use.
+    if (fields.subprotocolId !== NETMESH_CONTROL) this.#use(session);
+    this.#push(session, slot, path);
     return true;
   }
 
@@ -97,7 +100,8 @@ export class PacketWriter {
       this.#giveUp(session, slot, error);
       return false;
     }
-    this.#push(session, slot);
+    this.#use(session);
+    this.#push(session, slot, session.path);
     return true;
   }
 
@@ -119,17 +123,23 @@ export class PacketWriter {
       const part = encodePacketPart(packet, frames, i);
       if (!this.sendControl(session, NETMESH_CONTROL, [part]) && i === 0) return false;
     }
+    this.#use(session);
     this.#state.counters.packetsParted++;
     return true;
   }
 
   /** Sends control events of one subprotocol; false when the outbox is full or the key used up. */
-  sendControl(session: Session, subprotocolId: number, events: readonly Uint8Array[]): boolean {
+  sendControl(
+    session: Session,
+    subprotocolId: number,
+    events: readonly Uint8Array[],
+    path: Path = session.path,
+  ): boolean {
     const fields = this.#control;
     fields.subprotocolId = subprotocolId;
     fields.sequenceLo = session.controlSequence >>> 0;
     fields.sequenceHi = Math.floor(session.controlSequence / 2 ** 32);
-    if (!this.send(session, fields, events, 0, events.length)) return false;
+    if (!this.send(session, fields, events, 0, events.length, path)) return false;
     session.controlSequence++;
     return true;
   }
@@ -173,7 +183,14 @@ export class PacketWriter {
       this.#giveUp(session, slot, error);
       return;
     }
-    this.#push(session, slot);
+    this.#push(session, slot, session.path);
+  }
+
+  /** The session's path is in use, and that to its relay. */
+  #use({ watch, path }: Session): void {
+    const { nowMs, neighbors } = this.#state;
+    watch?.used(nowMs);
+    if (path.routed) neighbors.at(path.address)?.session.watch?.used(nowMs);
   }
 
   /** Nothing was sealed: a key that is used up ends its session, at its next deadline. */
@@ -191,8 +208,8 @@ export class PacketWriter {
     return slot;
   }
 
-  #push(session: Session, slot: PacketSlot): void {
-    const { path, peer, rekeying } = session;
+  #push(session: Session, slot: PacketSlot, path: Path): void {
+    const { peer, rekeying } = session;
     if (rekeying?.countSealed(slot.length) === true) {
       this.#state.alarms.hasten(session, this.#state.nowMs);
     }

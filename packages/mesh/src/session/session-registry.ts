@@ -1,6 +1,7 @@
 import { PacketCipher, type SessionKeys } from "@netmesh/crypto";
 import { epochCounter, LocalCounter, SealingKey } from "@netmesh/pool";
 import { PeerFeature, type SocketAddress } from "@netmesh/wire";
+import type { Liveness } from "../control/liveness.ts";
 import type { CoreState } from "../core/state.ts";
 import { MeshError } from "../errors.ts";
 import type { IdentityProver } from "../identity/identity-prover.ts";
@@ -15,7 +16,7 @@ import type { StreamSender } from "../stream/stream-sender.ts";
 import type { PacketWriter } from "./packet-writer.ts";
 import { Peer } from "./peer.ts";
 import type { PeerObserver } from "./peer-observer.ts";
-import { MIGRATION_THRESHOLD, type Path, Session, type SessionRole } from "./session.ts";
+import { isSamePath, MIGRATION_THRESHOLD, type Path, Session, type SessionRole } from "./session.ts";
 
 /** A silent peer is forgotten after this many session time-outs (spec/session.md §2). */
 const REMOVE_AFTER_TIMEOUTS = 30;
@@ -23,7 +24,7 @@ const REMOVE_AFTER_TIMEOUTS = 30;
 const UNCONFIRMED_TIMEOUTS = 3;
 /** And not before so many heartbeats could have shown them. */
 const UNCONFIRMED_HEARTBEATS = 3;
-/** Heartbeats vary by this share, so that nodes do not fall into step. */
+/** Heartbeats come early by up to this share, so that nodes do not fall into step. */
 const HEARTBEAT_JITTER = 0.2;
 
 /** What a new session is made from. */
@@ -50,6 +51,7 @@ export class SessionRegistry {
   readonly #rekeyer: Rekeyer;
   readonly #prober: PathProber;
   readonly #prover: IdentityProver;
+  readonly #liveness: Liveness;
   readonly #observers: PeerObserver[] = [];
 
   constructor(
@@ -60,6 +62,7 @@ export class SessionRegistry {
     rekeyer: Rekeyer,
     prober: PathProber,
     prover: IdentityProver,
+    liveness: Liveness,
   ) {
     this.#state = state;
     this.#writer = writer;
@@ -68,6 +71,7 @@ export class SessionRegistry {
     this.#rekeyer = rekeyer;
     this.#prober = prober;
     this.#prover = prover;
+    this.#liveness = liveness;
   }
 
   /** Tells a part of the core about every peer from now on. */
@@ -214,10 +218,16 @@ export class SessionRegistry {
       this.#state.emit({ type: "peer-recovered", peer: session.peer });
       for (const observer of this.#observers) observer.onRecovered?.(session);
     }
-    const { path } = session;
+    const { path, watch } = session;
     if (path.address.key !== from.key || path.routed !== routed) {
       if (session.rx.isNewest(counterLo, counterHi)) this.#voteForPath(session, from, routed);
-    } else if (session.migrationVotes > 0) session.migrationVotes = 0;
+    } else {
+      if (watch !== undefined) this.#liveness.heard(watch);
+      if (session.migrationVotes > 0) session.migrationVotes = 0;
+    }
+    // Whoever passes packets on is alive.
+    const relay = routed ? this.#state.neighbors.at(from)?.session.watch : undefined;
+    if (relay !== undefined) this.#liveness.heard(relay);
   }
 
   /** The peer of an answered handshake has shown its keys, and where it has to, who it is. */
@@ -248,22 +258,50 @@ export class SessionRegistry {
 
   /** Moves the session to where its newest packets come from, after several of them (spec/session.md §14, S14). */
   #voteForPath(session: Session, from: SocketAddress, routed: boolean): void {
+    if (this.#keepsPath(session, from)) return;
     if (session.migrationAddress?.key !== from.key) {
       session.migrationAddress = from;
       session.migrationVotes = 0;
     }
     if (++session.migrationVotes < MIGRATION_THRESHOLD) return;
+    this.movePath(session, { address: from, routed });
+  }
+
+  /**
+   * Whether the session stays on its path although the peer has taken another one: two ends that follow each other would
+   * change places for ever. The one that began the session stays, as long as its own path is well, where the other is known to lead
+   * over a neighbour.
+   */
+  #keepsPath({ role, watch, features }: Session, from: SocketAddress): boolean {
+    if ((features & PeerFeature.LIVENESS) === 0 || role === "responder") return false;
+    return watch?.status === "healthy" && this.#state.neighbors.at(from) !== undefined;
+  }
+
+  /** The path is alive again: what was lost meanwhile is repaired now rather than after the last pause of its repairs. */
+  onPathRevived(session: Session): void {
+    for (const stream of session.timedStreams) {
+      if ((stream.sendWindow?.roundTrip.backoff ?? 0) > 0) this.#sender.hurry(session, stream);
+    }
+  }
+
+  /** Sends the session's packets over that path from now on. */
+  movePath(session: Session, path: Path): void {
     session.migrationVotes = 0;
     session.migrationAddress = undefined;
-    const old = session.path.address;
-    this.#countAddress(from, 1);
-    this.#countAddress(old, -1);
-    session.path = { address: from, routed };
+    const old = session.path;
+    if (isSamePath(old, path)) return;
+    this.#countAddress(path.address, 1);
+    this.#countAddress(old.address, -1);
+    session.path = path;
     this.#prober.onNewPath(session);
-    this.#state.counters.addressMigrations++;
+    const { counters, nowMs, routes } = this.#state;
+    counters.addressMigrations++;
     const { peer } = session;
     if (peer.session !== session) return;
-    this.#state.routes.addRoute(peer.nodeId, from, this.#state.nowMs);
+    routes.addRoute(peer.nodeId, path.address, nowMs);
+    for (const observer of this.#observers) observer.onPathChanged?.(session, old);
+    // What is on its way over the old path may never arrive.
+    for (const stream of session.timedStreams) this.#sender.hurry(session, stream);
     this.#state.emit({ type: "path-changed", peer });
   }
 
@@ -287,8 +325,7 @@ export class SessionRegistry {
   #heartbeatPause(): number {
     const byte = new Uint8Array(1);
     this.#state.config.random.fill(byte);
-    const share = ((byte[0] as number) / 255 - 0.5) * HEARTBEAT_JITTER;
-    return this.#state.config.heartbeatMs * (1 + share);
+    return this.#state.config.heartbeatMs * (1 - ((byte[0] as number) / 255) * HEARTBEAT_JITTER);
   }
 
   #onDeadline(session: Session): void {
@@ -395,6 +432,7 @@ export class SessionRegistry {
   /** Wipes a session's keys and everything that refers to it, apart from its peer. */
   #destroy(session: Session): void {
     const state = this.#state;
+    for (const observer of this.#observers) observer.onEnded?.(session);
     state.alarms.remove(session);
     state.sessions.delete(session.idLo, session.idHi);
     if (session.isConfirmed) this.#countAddress(session.path.address, -1);

@@ -1,6 +1,7 @@
 import type { PacketCipher } from "@netmesh/crypto";
 import { PacketBuilder, type SealingKey } from "@netmesh/pool";
 import { high32, low32, PeerFeature, type SocketAddress, U64Map } from "@netmesh/wire";
+import type { PathWatch } from "../control/path-watch.ts";
 import type { Alarm } from "../core/state.ts";
 import type { SessionSecurity } from "../handshake/security.ts";
 import type { IdentityState } from "../identity/identity-state.ts";
@@ -24,8 +25,15 @@ export interface Path {
   readonly routed: boolean;
 }
 
+/** Whether two paths are one. */
+export function isSamePath(a: Path, b: Path): boolean {
+  return a.routed === b.routed && a.address.key === b.address.key;
+}
+
 /** Authenticated packets from a new source that it takes to move a session there. */
 export const MIGRATION_THRESHOLD = 3;
+/** Pings of its paths that a peer is answered in a second: of several at once, at heartbeats every few milliseconds. */
+const PING_ANSWERS_PER_SECOND = 512;
 
 /** An agreement on keys with a peer, and everything that lives and dies with it (spec/session.md §2). */
 export class Session implements Alarm {
@@ -54,10 +62,16 @@ export class Session implements Alarm {
   roundTripMs: number | undefined;
 
   path: Path;
+  /** Whether the peer answers over that path; present while signs of life can be expected. */
+  watch: PathWatch | undefined;
+  /** Where the peer was last reached without a relay. */
+  directAddress: SocketAddress | undefined;
   /** How large its datagrams may be. */
   readonly pathMtu: PathMtu;
   /** Answers to the peer's probes of its path. */
   readonly probeAnswers: OperationBudget = new OperationBudget(ANSWERS_PER_SECOND);
+  /** Answers to the peer's pings of its paths. */
+  readonly pingAnswers: OperationBudget = new OperationBudget(PING_ANSWERS_PER_SECOND);
   /** Whether the peer has proven to hold the keys by an authenticated packet. */
   isConfirmed = false;
   /** Called when that happens. */

@@ -187,6 +187,14 @@ export class SendWindow {
     return oldest;
   }
 
+  /** What is in flight has probably been lost with its path: the next time-out is now, as if nothing had timed out before. */
+  hurry(nowMs: number): void {
+    const oldest = this.#pending[this.#head];
+    this.roundTrip.backoff = 0;
+    if (oldest !== undefined)
+      oldest.sentAtMs = Math.min(oldest.sentAtMs, nowMs - this.roundTrip.baseTimeoutMs);
+  }
+
   #resend(packet: FramedPacket, nowMs: number): void {
     packet.retries++;
     packet.sentAtMs = nowMs;

@@ -21,6 +21,8 @@ import type { Stream } from "./stream.ts";
 const UNLIMITED_QUEUE_BYTES = 1 << 20;
 /** Room at which a writer of a large window is woken. */
 const WAKE_BYTES = 65_536;
+/** Time-outs in a row after which the path is asked whether it carries anything. */
+const MISSED_REPAIRS = 2;
 
 /** The sending side of streams: queues, packets, acknowledgements and repairs (spec/session.md §§5–8). */
 export class StreamSender {
@@ -347,9 +349,20 @@ export class StreamSender {
     }
     if (due !== undefined) {
       this.#state.counters.retransmitTimeout++;
+      if (sendWindow.roundTrip.backoff >= MISSED_REPAIRS) session.watch?.missed();
       this.#repair(session, stream, due);
     }
     return sendWindow.deadline;
+  }
+
+  /** Repairs at once what is in flight, as far as the congestion window allows: the path is another one, or alive again. */
+  hurry(session: Session, stream: Stream): void {
+    const { alarms, nowMs } = this.#state;
+    const { sendWindow } = stream;
+    if (sendWindow === undefined || sendWindow.inFlight === 0) return;
+    sendWindow.hurry(nowMs);
+    alarms.hasten(session, this.onDeadline(session, stream));
+    if (stream.ended === undefined) this.#repairLost(session, stream, sendWindow);
   }
 
   /** Tells the peer to forget the stream. */
