@@ -47,6 +47,8 @@ export interface TraversalHost {
   tryPath(nodeId: bigint, address: SocketAddress): boolean;
   /** Makes a session over an address: the peer's own or a relay's. Rejects when that fails. */
   connect(contact: TraversalContact, via: SocketAddress, signal?: AbortSignal): Promise<void>;
+  /** A punch has opened that way to a peer, and its session uses it. */
+  punched(nodeId: bigint, address: SocketAddress): void;
   /** Announces class and address as one; `atOnce` regardless of the least interval between announcements. */
   publish(natClass: NatClass, reflex: SocketAddress | undefined, atOnce: boolean): void;
 }
