@@ -3,6 +3,7 @@
  * @packageDocumentation
  */
 
+export type { ProximityNode, RerouteStats } from "@netmesh/routing";
 // Capabilities
 export type { AnnounceOptions } from "./capability/announcer.ts";
 export type {
@@ -44,6 +45,11 @@ export {
 } from "./channel/publisher.ts";
 // The shell
 export { type Clock, monotonicClock, systemClock } from "./clock.ts";
+// Discovery and healing
+export type { DiscoveryStats } from "./control/discovery.ts";
+export { type Neighbor, Neighbors } from "./control/neighbors.ts";
+export { type NextHop, NextHops } from "./control/next-hops.ts";
+export { type AskedPath, PathWatch, type PathWatchOwner } from "./control/path-watch.ts";
 // The core
 export type { CoreConfig, CoreOptions, RelayPolicy, Signer } from "./core/config.ts";
 export { Counters } from "./core/counters.ts";

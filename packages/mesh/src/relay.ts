@@ -14,6 +14,9 @@ import type { CoreState } from "./core/state.ts";
 export class Relay {
   readonly #state: CoreState;
   readonly #header = new RoutingHeader();
+  /** The next hop whose path was last said to be in use, and when: once for each run of packets is enough. */
+  #usedHop: SocketAddress | undefined;
+  #usedMs = 0;
 
   constructor(state: CoreState) {
     this.#state = state;
@@ -44,10 +47,17 @@ export class Relay {
       counters.blockedDestination++;
       return;
     }
-    neighbors.at(nextHop)?.session.watch?.used(nowMs);
+    if (nextHop !== this.#usedHop || nowMs !== this.#usedMs) {
+      this.#usedHop = nextHop;
+      this.#usedMs = nowMs;
+      neighbors.at(nextHop)?.session.watch?.used(nowMs);
+    }
     if (config.auditRelay) this.#audit(bytes);
     forwardInPlace(bytes, 0);
-    outbox.pushBorrowed(bytes, nextHop);
+    if (!outbox.pushBorrowed(bytes, nextHop)) {
+      counters.routedRefused++;
+      return;
+    }
     counters.forwarded++;
     counters.bytesForwarded += bytes.length;
   }

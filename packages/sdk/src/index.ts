@@ -15,9 +15,11 @@ export {
 } from "@netmesh/crypto";
 export type {
   Counters,
+  DiscoveryStats,
   HandshakeMode,
   RekeyLimits,
   RelayPolicy,
+  RerouteStats,
   SecurityMode,
   SessionSecurity,
   Transport,
@@ -86,7 +88,8 @@ export {
 } from "./errors.ts";
 export type { OverflowPolicy } from "./event-queue.ts";
 export type { EventBatch, EventFilter, InboundEvent } from "./inbound-event.ts";
-export { Mesh, type MeshEvents, type MeshStats, type NodeCapabilities } from "./mesh.ts";
+export type { EventsOptions } from "./inbox.ts";
+export { type DiscoveredNode, Mesh, type MeshEvents, type MeshStats, type NodeCapabilities } from "./mesh.ts";
 export { type DirectConnection, MeshNat, type NatOptions } from "./mesh-nat.ts";
 export type { AeadName, MeshOptions, PeerContact, StreamOptions } from "./mesh-options.ts";
 // Data

@@ -51,8 +51,13 @@ export interface MeshOptions {
   readonly relay?: RelayPolicy;
   /** Tries every own key on every forwarded packet and counts which open it (`relayOpened`); default false. */
   readonly auditRelay?: boolean;
-  /** Default 5000. */
+  /**
+   * Pause between heartbeats on links that nobody uses; default 5000. Paths in use are asked for a sign of life every 300 ms, or
+   * as often as heartbeats come when that is more often: a relay that dies is replaced after about 2.5 of these.
+   */
   readonly heartbeatMs?: number;
+  /** Relays over which others discover this node, 0 to 15; default 3. */
+  readonly discoveryHops?: number;
   /** Silence after which a peer counts as lost and its streams fail; default 30 000. */
   readonly sessionTimeoutMs?: number;
   /** Time for one of three handshake attempts; default 5000. */
@@ -112,6 +117,7 @@ type CoreSettings = Pick<
   | "relay"
   | "auditRelay"
   | "heartbeatMs"
+  | "discoveryHops"
   | "sessionTimeoutMs"
   | "handshakeTimeoutMs"
   | "maxStreams"
@@ -134,13 +140,23 @@ function ownSubnet(levels: readonly number[]): number {
 /** The options that the engine takes as they are, without those that were not given. */
 export function coreSettings(options: MeshOptions): CoreSettings {
   const { relay, heartbeatMs, sessionTimeoutMs, handshakeTimeoutMs, maxStreams, maxPeers } = options;
-  const { auditRelay, datagramBytes, receiveBufferBytes, security, rekey, channels, subnetPolicy } = options;
+  const {
+    discoveryHops,
+    auditRelay,
+    datagramBytes,
+    receiveBufferBytes,
+    security,
+    rekey,
+    channels,
+    subnetPolicy,
+  } = options;
   const given = {
     security,
     rekey,
     relay,
     auditRelay,
     heartbeatMs,
+    discoveryHops,
     sessionTimeoutMs,
     handshakeTimeoutMs,
     maxStreams,

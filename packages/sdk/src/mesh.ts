@@ -18,10 +18,12 @@ import {
   type ChannelStats,
   type CoreEvent,
   type Counters,
+  type DiscoveryStats,
   type Peer as EnginePeer,
   type HandshakeMode,
   MeshNode,
   monotonicClock,
+  type RerouteStats,
   systemClock,
   toAnnounced,
   validateCapabilities,
@@ -98,6 +100,17 @@ export interface NodeCapabilities extends Capabilities {
   readonly metadata: ReadonlyMap<string, string>;
 }
 
+/** A node that others have told of. Nothing of it is proven: connecting to it is what proves who is there. */
+export interface DiscoveredNode {
+  readonly nodeId: bigint;
+  /** Hops to it: 1 for a neighbour. */
+  readonly hops: number;
+  /** What its pingwave took to get here, in milliseconds, by the two nodes' clocks. */
+  readonly latencyMs: number;
+  /** The neighbour's address from which it was heard of. */
+  readonly via: string;
+}
+
 /** Figures of a {@link Mesh}; numbers that only grow, but for the first ones, up to `channels`. */
 export interface MeshStats {
   readonly peers: number;
@@ -106,6 +119,10 @@ export interface MeshStats {
   readonly indexedNodes: number;
   /** Channels that are registered, published and subscribed to here. */
   readonly channels: ChannelStats;
+  /** What discovery has found and done: the graph of nodes, pingwaves by what became of them, routes. */
+  readonly discovery: DiscoveryStats;
+  /** Detours of forwarded packets around neighbours that have failed. */
+  readonly reroutes: RerouteStats;
   /** Events that nobody wanted: no open stream and no matching `events()`, or a stream that failed before it was opened. */
   readonly unclaimedEvents: number;
   /** Which implementation seals packets. */
@@ -396,6 +413,16 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     return peer === undefined ? undefined : this.#view(peer);
   }
 
+  /** The nodes that are heard of, nearest first: neighbours, and nodes behind up to `discoveryHops` relays. */
+  discoveredNodes(): DiscoveredNode[] {
+    return this.#node.core.discoveredNodes.map(({ id, hops, latencyUs, address }) => ({
+      nodeId: id,
+      hops,
+      latencyMs: latencyUs / 1_000,
+      via: address.key,
+    }));
+  }
+
   /** Sends packets for that node to an address, as if it had been discovered there. */
   addRoute(nodeId: bigint, nextHop: string): void {
     requireId(nodeId, "nodeId");
@@ -585,6 +612,8 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
       streams,
       indexedNodes: this.#node.core.capabilities.size,
       channels: this.#node.core.channelStats,
+      discovery: this.#node.core.discovery,
+      reroutes: this.#node.core.reroutes,
       unclaimedEvents: this.#inbox.unclaimedEvents,
       aead: this.#node.core.aead.name as AeadName,
       socket: this.#udp?.stats(),

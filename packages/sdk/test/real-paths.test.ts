@@ -12,6 +12,8 @@ const absence = noChains ?? (isBatched ? undefined : "batched sockets do not run
 const STEP = 32;
 /** What a search may take: three seconds for each size that does not pass. */
 const SEARCH_MS = 45_000;
+/** Of each test: ten processes at a time start, connect and search on two cores, beside other tests. */
+const LIMITS = { timeout: 2 * SEARCH_MS };
 
 interface State {
   readonly datagramBytes: number;
@@ -73,7 +75,7 @@ describe.skipIf(absence !== undefined)(
   () => {
     it.concurrent.each(paths)(
       "grow to what passes whole over $name, and nothing is cut",
-      { timeout: 2 * SEARCH_MS },
+      LIMITS,
       async ({ limit, settings, ...options }) => {
         await using chain = await Chain.create(options);
         const [a, b] = await Promise.all([chain.start("first", settings), chain.start("last", settings)]);
@@ -93,20 +95,24 @@ describe.skipIf(absence !== undefined)(
       },
     );
 
-    it.concurrent("are counted and lost when the device does not take them, and what is smaller arrives", async () => {
-      await using chain = await Chain.create({ mtus: [1_500], family: 4 });
-      const [a, b] = await Promise.all([chain.start("first"), chain.start("last")]);
-      await a.ask({ connect: await b.started });
-      await expect
-        .poll(async () => (await a.ask<State>({ state: null })).socket.sendErrors, {
-          interval: 100,
-          timeout: SEARCH_MS,
-        })
-        .toEqual({ EMSGSIZE: expect.toSatisfy((count) => count > 0) });
-      await transfer(a, b, 500_000);
-    });
+    it.concurrent(
+      "are counted and lost when the device does not take them, and what is smaller arrives",
+      LIMITS,
+      async () => {
+        await using chain = await Chain.create({ mtus: [1_500], family: 4 });
+        const [a, b] = await Promise.all([chain.start("first"), chain.start("last")]);
+        await a.ask({ connect: await b.started });
+        await expect
+          .poll(async () => (await a.ask<State>({ state: null })).socket.sendErrors, {
+            interval: 100,
+            timeout: SEARCH_MS,
+          })
+          .toMatchObject({ EMSGSIZE: expect.toSatisfy((count) => count > 0) });
+        await transfer(a, b, 500_000);
+      },
+    );
 
-    it.concurrent("are cut where that is allowed", async () => {
+    it.concurrent("are cut where that is allowed", LIMITS, async () => {
       await using chain = await Chain.create({ mtus: [1_500], family: 4 });
       const settings = { datagramBytes: 8_192, socket: { fragments: true } };
       const [a, b] = await Promise.all([chain.start("first", settings), chain.start("last", settings)]);

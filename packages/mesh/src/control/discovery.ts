@@ -171,8 +171,8 @@ export class Discovery implements Alarm, PeerObserver, PingwaveSink {
     slot.start = 0;
     slot.length = PINGWAVE_SIZE;
     slot.bytes.set(bytes.subarray(offset, offset + PINGWAVE_SIZE));
-    outbox.push(slot, to);
-    counters.pingwavesSent++;
+    if (outbox.push(slot, to)) counters.pingwavesSent++;
+    else counters.outboxFull++;
   }
 
   #receive(bytes: Uint8Array, offset: number, neighbor: Neighbor | undefined): void {

@@ -41,6 +41,7 @@ export class Counters {
   routedBounce = 0;
   routedNested = 0;
   routedHeartbeat = 0;
+  /** Packets of others for which there was no room while the transport was behind. */
   routedRefused = 0;
 
   handshakeUnsolicited = 0;

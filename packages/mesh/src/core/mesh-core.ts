@@ -213,8 +213,7 @@ export class MeshCore {
       const { events } = state;
       if (events.length === 0) {
         const isDone =
-          stuck ||
-          (state.sendTurns.length === 0 && state.grantTurns.length === 0 && state.outbox.batch.count === 0);
+          stuck || (state.sendTurns.length === 0 && state.grantTurns.length === 0 && state.outbox.isEmpty);
         if (isDone) {
           // A few handshakes, once: whatever came before them has gone out, and the next input comes before the others.
           if (!mayWork || !this.#handshaker.work()) break;
@@ -271,6 +270,7 @@ export class MeshCore {
   #flushOutbox(sink: CoreSink): boolean {
     const { outbox, counters } = this.#state;
     const { batch } = outbox;
+    outbox.refill();
     if (batch.count === 0) return true;
     const taken = sink.send(batch);
     counters.datagramsSent += taken;

@@ -1,5 +1,5 @@
 import { RoutingTable } from "@netmesh/routing";
-import { readU32, type SocketAddress, U64Map } from "@netmesh/wire";
+import { high32, low32, readU32, type SocketAddress, U64Map } from "@netmesh/wire";
 import { Neighbors } from "../control/neighbors.ts";
 import { NextHops } from "../control/next-hops.ts";
 import type { Peer } from "../session/peer.ts";
@@ -65,11 +65,12 @@ export class CoreState {
 
   constructor(config: CoreConfig) {
     this.config = config;
-    this.outbox = new Outbox(config.aead.memory);
     this.nowMs = config.clock.now();
     const seed = new Uint8Array(4);
     config.random.fill(seed);
     this.hashSeed = readU32(seed, 0);
+    const { nodeId } = config;
+    this.outbox = new Outbox(config.aead.memory, low32(nodeId), high32(nodeId), this.hashSeed);
     this.peers = new U64Map(this.hashSeed);
     this.sessions = new U64Map(this.hashSeed);
     this.nextHops = new NextHops(this.hashSeed);
@@ -85,7 +86,7 @@ export class CoreState {
   /** Sends bytes that nobody changes any more, unless the destination is blocked. */
   transmit(datagram: Uint8Array, to: SocketAddress): void {
     if (this.blocked.size > 0 && this.blocked.has(to.key)) this.counters.blockedDestination++;
-    else this.outbox.pushBorrowed(datagram, to);
+    else if (!this.outbox.pushKept(datagram, to)) this.counters.outboxFull++;
   }
 
   /** Puts an event behind those that wait. */

@@ -229,6 +229,6 @@ export class PacketWriter {
       this.#state.outbox.release(slot);
       return;
     }
-    this.#state.outbox.push(slot, to);
+    if (!this.#state.outbox.push(slot, to)) this.#state.counters.outboxFull++;
   }
 }
