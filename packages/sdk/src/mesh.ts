@@ -77,7 +77,7 @@ export interface MeshEvents extends Record<string, object> {
   /** A peer that was reached over a relay is reached without one; nothing was lost. */
   "peer-upgraded": { readonly peer: Peer; readonly from: Path; readonly to: Path };
   /** What is known of this node's NAT has changed: `mesh.nat.type`, `mesh.nat.reflexAddress`. */
-  "nat-changed": { readonly type: NatClass; readonly reflexAddress: string | undefined };
+  "nat-changed": { readonly natType: NatClass; readonly reflexAddress: string | undefined };
   /**
    * A peer writes on a stream that was not opened here. What arrives on a reliable one waits, within its window, until it
    * is opened or `events()` takes it; of others a listener that opens it at once, synchronously, misses nothing.
@@ -175,8 +175,8 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     this.#traversal = new MeshTraversal(identity.nodeId, this.#node, nat, portMapping, () => {
       // Nobody listens yet while it is being made.
       if (this.#traversal === undefined) return;
-      const { type, reflexAddress } = this.nat;
-      this.announce("nat-changed", { type, reflexAddress });
+      const { type: natType, reflexAddress } = this.nat;
+      this.announce("nat-changed", { natType, reflexAddress });
     });
   }
 

@@ -47,7 +47,7 @@ export interface ConnectionCounters {
 
 /** Pause between questions over a peer's own address, and how long they go on, in milliseconds. */
 const ASK_EVERY_MS = 250;
-const ASK_FOR_MS = 2_000;
+const ASK_FOR_MS = 1_000;
 
 /** What connecting needs. */
 export interface DirectConnectorParts {
