@@ -17,10 +17,10 @@ export type { PunchCounters } from "./hole-puncher.ts";
 export { type NatClass, natClassOfTag, natClassOfTags, natTag } from "./nat-class.ts";
 export { NatClassifier } from "./nat-classifier.ts";
 export { type PairAction, pairAction } from "./pair-matrix.ts";
-// The task and what it writes
+// What is counted, and what is refused
 export { type PortMappingCounters, portMappingCounters } from "./port-mapping/counters.ts";
 export { isPublicIpv4 } from "./port-mapping/external-address.ts";
-// PCP and NAT-PMP
+// Gateways, PCP and NAT-PMP
 export { gatewayInLinuxRoutes } from "./port-mapping/gateway/linux-routes.ts";
 export { gatewayInMacosRoute } from "./port-mapping/gateway/macos-route.ts";
 export { gatewayInWindowsRoutes } from "./port-mapping/gateway/windows-routes.ts";
@@ -66,7 +66,7 @@ export {
   PcpOpcode,
   PcpResult,
 } from "./port-mapping/pcp.ts";
-// Clients
+// The clients' face, and the task that uses one
 export {
   type CallOptions,
   type GatewayNotice,

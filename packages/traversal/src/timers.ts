@@ -8,22 +8,6 @@ export interface Timers {
   cancel(handle: unknown): void;
 }
 
-/** Waits; true when the time has passed, false when `signal` ended the wait. Never rejects. */
-export function pause(timers: Timers, delayMs: number, signal?: AbortSignal): Promise<boolean> {
-  return new Promise((resolve) => {
-    if (signal?.aborted) return resolve(false);
-    const stop = (): void => {
-      timers.cancel(handle);
-      resolve(false);
-    };
-    const handle = timers.after(delayMs, () => {
-      signal?.removeEventListener("abort", stop);
-      resolve(true);
-    });
-    signal?.addEventListener("abort", stop, { once: true });
-  });
-}
-
 /**
  * Runs `work` with a signal that aborts after `deadlineMs`, with `late()` as its reason, or with `signal`. Rejects with that
  * reason at once, also when `work` does not listen.

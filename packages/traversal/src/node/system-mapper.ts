@@ -22,8 +22,8 @@ import { systemTimers } from "./system-timers.ts";
 export interface SystemMapperOptions {
   /** IPv4 address of the router; found in the routes of the system unless told. */
   readonly gateway?: string;
-  /** Leave out one of the protocols. Default both. */
-  readonly protocols?: readonly ("gateway" | "upnp")[];
+  /** What may be spoken. Default all three, in this order. */
+  readonly protocols?: readonly (GatewayVariant | "upnp")[];
   /** What the router shows to its owner. Default `netmesh`. */
   readonly description?: string;
   /** Also takes external addresses that nobody outside can reach. For laboratories; default false. */
@@ -62,7 +62,11 @@ export class SystemMapper implements PortMapperClient {
   }
 
   async probe(options: CallOptions = {}): Promise<void> {
-    const { protocols = ["gateway", "upnp"], description, allowPrivateExternal = false } = this.#options;
+    const {
+      protocols = ["pcp", "nat-pmp", "upnp"],
+      description,
+      allowPrivateExternal = false,
+    } = this.#options;
     const gateway = this.#options.gateway ?? (await defaultGateway(process.platform, options.signal));
     const shared = {
       timers: systemTimers,
@@ -70,9 +74,10 @@ export class SystemMapper implements PortMapperClient {
       counters: this.counters,
       allowPrivateExternal,
     };
+    const variants = protocols.filter((protocol) => protocol !== "upnp");
     this.#gatewayMapper =
-      gateway !== undefined && protocols.includes("gateway")
-        ? new GatewayMapper({ ...shared, gateway, channels: gatewaySockets, notices: noticeSocket })
+      gateway !== undefined && variants.length > 0
+        ? new GatewayMapper({ ...shared, gateway, variants, channels: gatewaySockets, notices: noticeSocket })
         : undefined;
     const search = protocols.includes("upnp") ? searchSockets : { open: async () => [] };
     const upnp = new UpnpMapper({

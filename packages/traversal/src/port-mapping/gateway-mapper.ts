@@ -10,6 +10,7 @@ import {
   GATEWAY_PORT,
   type NatPmpAddressAnswer,
   type NatPmpMapAnswer,
+  NatPmpResult,
   natPmpError,
 } from "./nat-pmp.ts";
 import {
@@ -41,6 +42,8 @@ export type GatewayVariant = "pcp" | "nat-pmp";
 export interface GatewayMapperOptions extends GatewayLink {
   /** Cryptographic: the nonce of a mapping must not be guessed. */
   readonly random: RandomSource;
+  /** What may be spoken. Default both, PCP where the gateway has it. */
+  readonly variants?: readonly GatewayVariant[];
   /** Where notices come from; without one the mapper hears none. */
   readonly notices?: NoticeSource;
   /** Also takes external addresses that nobody outside can reach. For laboratories; default false. */
@@ -63,7 +66,8 @@ interface Wish {
 export class GatewayMapper implements PortMapperClient {
   readonly #options: GatewayMapperOptions;
   readonly #policy: ExternalAddressPolicy;
-  readonly #epochs = { pcp: new GatewayEpoch("pcp"), "nat-pmp": new GatewayEpoch("nat-pmp") };
+  /** One for both protocols: a gateway that speaks both has one table, and one start. */
+  readonly #epoch = new GatewayEpoch();
   /** By internal port; an entry lives from the install to the removal of a mapping. Fed by our own calls only. */
   readonly #nonces = new Map<number, Uint8Array>();
   #variant: GatewayVariant | undefined;
@@ -101,7 +105,7 @@ export class GatewayMapper implements PortMapperClient {
     try {
       return await this.#installPcp(internalPort, wish, lifetime, options.signal, true);
     } catch (error) {
-      if (!speaksNoPcp(error)) throw error;
+      if (!speaksNoPcp(error) || !this.#may("nat-pmp")) throw error;
       const answer = await askGateway(this.#options, this.#addressQuestion(), options.signal);
       this.#externalHost = this.#checkedHost(answer.externalHost);
       this.#variant = "nat-pmp";
@@ -154,12 +158,16 @@ export class GatewayMapper implements PortMapperClient {
 
   #probeQuestion(): GatewayQuestion<"pcp" | NatPmpAddressAnswer> {
     const addressRequest = encodeNatPmpAddressRequest();
-    let asked = false;
-    let noPcp: PortMappingError | undefined;
-    let noNatPmp: PortMappingError | undefined;
+    const none = (variant: GatewayVariant): PortMappingError | undefined =>
+      this.#may(variant) ? undefined : new PortMappingError("unavailable");
+    let asked = !this.#may("nat-pmp");
+    let noPcp = none("pcp");
+    let noNatPmp = none("nat-pmp");
     return {
       requests: (localHost) => {
+        if (!this.#may("pcp")) return repeated(addressRequest);
         const announce = encodePcpAnnounce(localHost);
+        if (!this.#may("nat-pmp")) return repeated(announce);
         return [
           { atMs: 0, bytes: announce },
           { atMs: 250, bytes: addressRequest },
@@ -179,9 +187,10 @@ export class GatewayMapper implements PortMapperClient {
           if (answer.result === 0) return answer;
           noNatPmp = natPmpError(answer.result);
         } else if (bytes[0] === 0 && bytes.length >= 8) {
-          // An answer of version 0 to PCP: this gateway speaks NAT-PMP only (RFC 6887 appendix A).
-          if (asked && answer?.kind === "error" && answer.opcode === 0) noNatPmp = natPmpError(answer.result);
-          else noPcp ??= pcpError(PcpResult.unsupportedVersion);
+          // "Unsupported version" answers PCP: this gateway speaks NAT-PMP only (RFC 6887 appendix A).
+          const isToPcp = answer?.kind !== "error" || answer.result === NatPmpResult.unsupportedVersion;
+          if (isToPcp) noPcp ??= pcpError(PcpResult.unsupportedVersion);
+          else noNatPmp ??= natPmpError(answer.result);
           if (!asked) send(addressRequest);
           asked = true;
         } else {
@@ -342,13 +351,17 @@ export class GatewayMapper implements PortMapperClient {
     this.#nonces.delete(internalPort);
   }
 
+  #may(variant: GatewayVariant): boolean {
+    return this.#options.variants?.includes(variant) ?? true;
+  }
+
   #checkedHost(host: string): string {
     checkExternalHost(host, this.#policy);
     return host;
   }
 
   #follows(variant: GatewayVariant, epochSeconds: number): boolean {
-    const follows = this.#epochs[variant].follows(epochSeconds, this.#options.timers.now());
+    const follows = this.#epoch.follows(variant, epochSeconds, this.#options.timers.now());
     if (!follows) this.#options.counters.gatewayRestarts += 1;
     return follows;
   }

@@ -34,7 +34,7 @@ const MAX_LOCATIONS = 8;
 const MAX_LOCATIONS_OF_HOST = 2;
 const MAX_DATAGRAMS = 256;
 
-/** What a {@link DeviceSearch} works with. */
+/** What a search for routers works with. */
 export interface DeviceSearchOptions {
   readonly search: SearchChannels;
   readonly timers: Timers;

@@ -26,5 +26,6 @@ export interface HttpAnswer {
 
 /** Makes HTTP requests. It follows no redirect, uses no proxy, and rejects with the signal's reason when that ends. */
 export interface HttpClient {
+  /** Makes one. @throws {PortMappingError} `transport` */
   request(request: HttpRequest): Promise<HttpAnswer>;
 }
