@@ -1,10 +1,22 @@
 /**
- * Port mapping as a best effort: a port of the router that leads to a mesh node, over PCP, NAT-PMP or UPnP. The logic runs
- * anywhere; sockets come from `@netmesh/traversal/node`.
+ * Past NATs without relays: finding out how a node is reached, hole punching, and port mapping as a best effort, over PCP, NAT-PMP or
+ * UPnP. The logic runs anywhere; sockets come from `@netmesh/traversal/node`.
  * @packageDocumentation
  */
 
-export type { NatClass } from "./nat-class.ts";
+// Connecting
+export type {
+  ConnectionCounters,
+  ConnectionOutcome,
+  ConnectionPath,
+  ConnectionReason,
+  DirectTarget,
+} from "./direct-connector.ts";
+export type { PunchCounters } from "./hole-puncher.ts";
+// Reachability
+export { type NatClass, natClassOfTag, natClassOfTags, natTag } from "./nat-class.ts";
+export { NatClassifier } from "./nat-classifier.ts";
+export { type PairAction, pairAction } from "./pair-matrix.ts";
 // What is counted, and what is refused
 export { type PortMappingCounters, portMappingCounters } from "./port-mapping/counters.ts";
 export { isPublicIpv4 } from "./port-mapping/external-address.ts";
@@ -81,6 +93,13 @@ export type {
 } from "./port-mapping/upnp/device-search.ts";
 export type { HttpAnswer, HttpClient, HttpRequest } from "./port-mapping/upnp/http-client.ts";
 export { UpnpMapper, type UpnpMapperOptions } from "./port-mapping/upnp/upnp-mapper.ts";
-// Time and randomness as the caller has them
+export type { PunchOutcome, PunchReason } from "./punch-attempt.ts";
+// Time and randomness
 export type { RandomSource } from "./random-source.ts";
+export { type CoordinatorCounters, PunchRejection } from "./rendezvous-coordinator.ts";
+export { DEFAULT_TRAVERSAL_SETTINGS, type TraversalSettings } from "./settings.ts";
 export type { Timers } from "./timers.ts";
+// The whole
+export { Traversal, type TraversalOptions, type TraversalStats } from "./traversal.ts";
+export { TraversalError, type TraversalErrorKind } from "./traversal-error.ts";
+export type { TraversalContact, TraversalHost, TraversalPeer } from "./traversal-host.ts";
