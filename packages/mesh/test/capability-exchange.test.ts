@@ -129,6 +129,22 @@ describe("announced capabilities", () => {
     expect(finds(b, "gpu")).toEqual([a.nodeId]);
   });
 
+  it("are kept when a handshake in the name of their node comes to nothing", () => {
+    const { network, nodes } = line(3);
+    const [a, , c] = nodes as [TestNode, TestNode, TestNode];
+    announce(a, ["far"]);
+    network.advance(10);
+    expect(finds(c, "far")).toEqual([a.nodeId]);
+    network.net.link(c.transport.localAddress, a.transport.localAddress, { loss: 1 });
+    a.call((core) => core.connect(c.nodeId, c.keys.publicKey, c.transport.localAddress, "routed"));
+    network.advance(100);
+    expect(c.core.peer(a.nodeId)?.session?.isConfirmed).toBe(false);
+    network.advance(120_000);
+    expect(c.core.peer(a.nodeId)).toBeUndefined();
+    expect(c.eventsOf("peer-removed")).toHaveLength(0);
+    expect(finds(c, "far")).toEqual([a.nodeId]);
+  });
+
   it("of both halves are known everywhere after a partition has healed", () => {
     const { network, nodes } = line(4);
     const [a, b, c, d] = nodes as [TestNode, TestNode, TestNode, TestNode];
@@ -282,6 +298,27 @@ describe("an announcement from the network", () => {
     // It has not been remembered either: the honest one is taken.
     deliver(network, a, b, encodeCapabilityAnnouncement(honest));
     expect(b.core.capabilities.size).toBe(1);
+  });
+
+  it("that has no room for its hops is taken, and not passed on", () => {
+    const { network, nodes } = line(3);
+    const [a, b, c] = nodes as [TestNode, TestNode, TestNode];
+    network.advance(10_000);
+    const withTag = (length: number) =>
+      announcementOf(network, a, { tags: ["x".repeat(length)], metadata: NONE });
+    const sizeOf = (length: number) =>
+      encodeCapabilityAnnouncement(signed(withTag(length), a.identity)).length;
+    const bytes = encodeCapabilityAnnouncement(signed(withTag(8_104 - sizeOf(0)), a.identity));
+    expect(bytes).toHaveLength(8_104);
+    deliver(network, a, b, bytes);
+    network.advance(100);
+    expect(b.core.capabilities.get(a.nodeId)).toBeDefined();
+    expect(b.core.counters.announcementTooLarge).toBeGreaterThan(0);
+    // Nor is it given to a neighbour that comes later.
+    const late = network.add();
+    late.connect(b);
+    network.advance(100);
+    for (const node of [c, late]) expect(node.core.capabilities.get(a.nodeId)).toBeUndefined();
   });
 
   it("of an old version is dropped, also when the order on the way has changed", () => {

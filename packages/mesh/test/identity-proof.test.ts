@@ -73,6 +73,20 @@ describe("a peer's identity", () => {
     expect(b.eventsOf("data")).toHaveLength(1);
   });
 
+  it("that was not proven lets nothing in that comes in parts, either", () => {
+    const { network, a, b } = new Network();
+    const thief = impostor(network, a);
+    thief.connect(b);
+    thief.call((core) => {
+      const { session, stream } = core.openStream(b.nodeId, 7n, { reliability: "reliable" });
+      core.write(session, stream, [new Uint8Array(7_000)], 7_000);
+    });
+    network.advance(10);
+    expect(thief.core.counters.packetsParted).toBeGreaterThan(0);
+    expect(b.eventsOf("data")).toHaveLength(0);
+    expect(b.core.counters.identityUnproven).toBeGreaterThan(0);
+  });
+
   it("that was proven is not given up for a session that proves nothing, while its peer is heard", () => {
     const { network, a, b } = new Network();
     const thief = impostor(network, a, { features: 0 });

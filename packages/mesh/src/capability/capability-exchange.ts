@@ -20,6 +20,7 @@ import type { CapabilityFilter, CapabilityRequirement } from "./capability-filte
 import { type CapabilityIndex, IndexedNode } from "./capability-index.ts";
 import { admitsScope, type CapabilityScope } from "./capability-scope.ts";
 import { SeenVersions } from "./seen-versions.ts";
+import { MAX_ANNOUNCEMENT_BYTES } from "./validate-capabilities.ts";
 
 /** Hops after which an announcement is taken, and not passed on. */
 const LAST_HOP = 15;
@@ -224,7 +225,8 @@ export class CapabilityExchange implements PeerObserver, Alarm {
   /** Sends it to every peer that will not get it otherwise. */
   #passOn(announcement: CapabilityAnnouncement, from: Session): void {
     const { peers, routes, nowMs } = this.#state;
-    const bytes = encodeCapabilityAnnouncement({ ...announcement, hopCount: announcement.hopCount + 1 });
+    const bytes = this.#oneHopFurther(announcement);
+    if (bytes === undefined) return;
     const towards = routes.lookupId(announcement.nodeId, nowMs)?.key;
     for (const { session, nodeId } of peers) {
       if (session === undefined || session === from || nodeId === announcement.nodeId) continue;
@@ -249,8 +251,20 @@ export class CapabilityExchange implements PeerObserver, Alarm {
       if (nodeId === session.peer.nodeId || nodeId === this.#state.config.nodeId || hopCount >= LAST_HOP) {
         continue;
       }
-      this.#forward(session, encodeCapabilityAnnouncement({ ...announcement, hopCount: hopCount + 1 }));
+      const bytes = this.#oneHopFurther(announcement);
+      if (bytes !== undefined) this.#forward(session, bytes);
     }
+  }
+
+  /**
+   * The announcement as it is passed on; undefined, and counted, when that fits no packet: the hops of one that fills a packet
+   * have no room, and other writings of the same text may be longer than the one that arrived.
+   */
+  #oneHopFurther(announcement: CapabilityAnnouncement): Uint8Array | undefined {
+    const bytes = encodeCapabilityAnnouncement({ ...announcement, hopCount: announcement.hopCount + 1 });
+    if (bytes.length <= MAX_ANNOUNCEMENT_BYTES) return bytes;
+    this.#state.counters.announcementTooLarge++;
+    return undefined;
   }
 }
 

@@ -100,6 +100,8 @@ export class Counters {
   /** Announcements of capabilities: sent as this node's own, passed on, taken, expired without being renewed. */
   announcementsSent = 0;
   announcementsForwarded = 0;
+  /** Announcements of others that were not passed on: with their hops they have more than 8104 bytes. */
+  announcementTooLarge = 0;
   announcementsTaken = 0;
   announcementsExpired = 0;
   /** Announcements dropped: over the budget, no announcement, of the wrong sender or too far travelled, known already, without

@@ -383,6 +383,11 @@ export class PacketIntake {
       return;
     }
     if (takesParts && kind === PACKET_PART_KIND) {
+      // What the parts make up is dispatched like a packet, and asks for as much.
+      if (!session.isConfirmed) {
+        this.#state.counters.identityUnproven++;
+        return;
+      }
       if (((event[1] as number) & MESSAGE_PART_FLAG) === 0) this.#receiver.onPart(session, event);
       else this.#onMessagePart(session, event);
     } else if (takesParts && (kind === PathProbeKind.PROBE || kind === PathProbeKind.ANSWER)) {

@@ -10,6 +10,8 @@ export class Peer {
   session: Session | undefined;
   /** A newer session that has not yet delivered an authenticated packet (make before break). */
   candidate: Session | undefined;
+  /** Whether a session of it was ever in use, and the parts of the node and the application know of it. */
+  isKnown = false;
   /** The peer's Noise public key, known to the side that dialled; 32 bytes. */
   publicKey: Uint8Array | undefined;
   /** The subnet that its own signed announcement puts it in, by this node's policy. */

@@ -186,6 +186,7 @@ export class SessionRegistry {
       this.#endStreams(replaced, new MeshError("session-replaced", "the peer has started a new session"));
       this.#destroy(replaced);
     }
+    peer.isKnown = true;
     const wasConnected = replaced?.isConfirmed === true;
     this.#state.emit({ type: "peer-connected", peer, replaced: wasConnected ? replaced : undefined });
     this.#prover.begin(session);
@@ -425,8 +426,10 @@ export class SessionRegistry {
     this.#state.routes.removeRouteIfNextHopIs(peer.nodeId, session.path.address);
     if (peer.session !== undefined) return;
     this.#state.peers.deleteId(peer.nodeId);
+    // Of a peer that never showed its keys nobody knows: anybody can claim a node id, and must not make others forget it.
+    if (!peer.isKnown) return;
     for (const observer of this.#observers) observer.onRemoved?.(peer);
-    if (session.isConfirmed) this.#state.emit({ type: "peer-removed", peer });
+    this.#state.emit({ type: "peer-removed", peer });
   }
 
   /** Wipes a session's keys and everything that refers to it, apart from its peer. */
