@@ -5,6 +5,7 @@ import {
   type ConnectionReason,
   type NatClass,
   PortMappingTask,
+  type Traversal,
   type TraversalSettings,
   type TraversalStats,
 } from "@netmesh/traversal";
@@ -33,11 +34,13 @@ export interface DirectConnection {
 
 /** How this node is reached from outside, and how it reaches others without relays. */
 export class MeshNat {
-  readonly #traversal: NodeTraversal;
+  readonly #traversal: Traversal;
+  readonly #natClassOf: (nodeId: bigint) => NatClass;
 
   /** Use `Mesh.nat`. */
-  constructor(traversal: NodeTraversal) {
+  constructor(traversal: Traversal, natClassOf: (nodeId: bigint) => NatClass) {
     this.#traversal = traversal;
+    this.#natClassOf = natClassOf;
   }
 
   /**
@@ -45,35 +48,35 @@ export class MeshNat {
    * happens by itself and again every minute.
    */
   get type(): NatClass {
-    return this.#traversal.traversal.natClass;
+    return this.#traversal.natClass;
   }
 
   /** Where others see this node, `ip:port`; undefined until one was asked. */
   get reflexAddress(): string | undefined {
-    return this.#traversal.traversal.reflex?.key;
+    return this.#traversal.reflex?.key;
   }
 
   /** Outcomes of punches, fallbacks to relays, the port mapping, and what this node does for others. */
   stats(): TraversalStats {
-    return this.#traversal.traversal.stats;
+    return this.#traversal.stats;
   }
 
   /** What a node says of its own NAT; `"unknown"` when it says nothing. */
   peerNatType(nodeId: bigint): NatClass {
     requireId(nodeId, "nodeId");
-    return this.#traversal.natClassOf(nodeId);
+    return this.#natClassOf(nodeId);
   }
 
   /** Asks the peers anew. Resolves when that is done; fewer than two direct peers change nothing. */
   async reclassify(): Promise<void> {
-    await this.#traversal.traversal.reclassify();
+    await this.#traversal.reclassify();
   }
 
   /** Asks one peer where it sees this node, `ip:port`. Rejects with `peer-not-reachable`, `reflex-timeout`, `transport`. */
   async probeReflex(nodeId: bigint): Promise<string> {
     requireId(nodeId, "nodeId");
     try {
-      return (await this.#traversal.traversal.probeReflex(nodeId)).key;
+      return (await this.#traversal.probeReflex(nodeId)).key;
     } catch (error) {
       throw toNetError(error);
     }
@@ -84,12 +87,12 @@ export class MeshNat {
    * is an IP address and a port.
    */
   setReflexOverride(address: string): void {
-    this.#traversal.traversal.setReflexOverride(parseOverride(address));
+    this.#traversal.setReflexOverride(parseOverride(address));
   }
 
   /** Takes {@link setReflexOverride} back; harmless without one. */
   clearReflexOverride(): void {
-    this.#traversal.traversal.clearReflexOverride();
+    this.#traversal.clearReflexOverride();
   }
 }
 
@@ -124,8 +127,8 @@ export class MeshTraversal {
       upgrades: upgrade,
       onChanged,
     });
-    this.nat = new MeshNat(this.#traversal);
     const { traversal } = this.#traversal;
+    this.nat = new MeshNat(traversal, (id) => this.#traversal.natClassOf(id));
     if (override !== undefined) traversal.setReflexOverride(override);
     traversal.start();
     if (!mapsPort) return;

@@ -18,9 +18,6 @@ export interface PastPath {
 /** Paths that are remembered; the oldest leaves. */
 const MAX_HISTORY = 16;
 
-/** What only the mesh knows of a peer's path. */
-export type PathReader = (peer: EnginePeer) => Path;
-
 /** A live view of another node. */
 export class Peer {
   /** The id it claims; see {@link verified}. */
@@ -29,11 +26,11 @@ export class Peer {
   readonly #peer: EnginePeer;
   /** The last session, also after it has ended. */
   #last: EngineSession | undefined;
-  readonly #pathOf: PathReader;
+  readonly #pathOf: (peer: EnginePeer) => Path;
   readonly #history: PastPath[] = [];
 
   /** Use `Mesh.connect` and its kin. */
-  constructor(node: MeshNode, peer: EnginePeer, pathOf: PathReader) {
+  constructor(node: MeshNode, peer: EnginePeer, pathOf: (peer: EnginePeer) => Path) {
     this.nodeId = peer.nodeId;
     this.#node = node;
     this.#peer = peer;

@@ -10,6 +10,7 @@ export interface TraversalSettings {
   readonly punchDeadlineMs: number;
 }
 
+/** What holds unless told otherwise. */
 export const DEFAULT_TRAVERSAL_SETTINGS: TraversalSettings = {
   reflexTimeoutMs: 3_000,
   classifyDeadlineMs: 5_000,

@@ -40,6 +40,7 @@ export interface TraversalHost {
   natClassOf(nodeId: bigint): NatClass;
   /** Sends a message of a subprotocol, once; false when it could not be sent. */
   send(nodeId: bigint, subprotocolId: number, message: Uint8Array): boolean;
+  /** Sends one small datagram that opens the way through a NAT. */
   sendKeepAlive(to: SocketAddress, punchId: number): void;
   /** Reports the keep-alives of that node from now on, or no longer. */
   awaitKeepAlives(nodeId: bigint, isAwaited: boolean): void;

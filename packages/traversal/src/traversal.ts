@@ -130,7 +130,10 @@ export class Traversal {
     this.#reachability.force(natClass);
   }
 
-  /** Connects without a relay where that can be done; see {@link DirectConnector.connect}. */
+  /**
+   * Connects without a relay where that can be done, asking the coordinators in their order; default: this node's direct peers. Rejects
+   * with `peer-not-reachable` when there is nobody to ask, `transport` when no session comes about.
+   */
   connectDirect(target: DirectTarget, coordinators: readonly bigint[] = []): Promise<ConnectionOutcome> {
     return this.#connector.connect(target, coordinators);
   }
