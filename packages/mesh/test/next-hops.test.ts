@@ -68,6 +68,14 @@ describe("a path that has failed", () => {
     expect(guard.mayReturn(ADDRESS, 62_999)).toBe(false);
   });
 
+  it("and fails again during the pause, as the peer has tried it, is left alone for another thirty seconds", () => {
+    const guard = new FlapGuard();
+    for (let i = 0; i < 3; i++) guard.failed(ADDRESS, 0);
+    guard.failed(ADDRESS, 20_000);
+    expect(guard.mayReturn(ADDRESS, 49_999)).toBe(false);
+    expect(guard.mayReturn(ADDRESS, 50_000)).toBe(true);
+  });
+
   it("has a clean record after two good minutes", () => {
     const guard = new FlapGuard();
     for (let i = 0; i < 3; i++) guard.failed(ADDRESS, i);

@@ -1,6 +1,7 @@
 import { CryptoError, TokenError as CryptoTokenError } from "@netmesh/crypto";
 import { MeshError } from "@netmesh/mesh";
 import { TransportError as UdpError } from "@netmesh/transport-udp";
+import { TraversalError as LogicError } from "@netmesh/traversal";
 import { WireError } from "@netmesh/wire";
 import type { PublishReport } from "./channels.ts";
 
@@ -95,6 +96,14 @@ export class SubprotocolError extends NetError {
   override readonly name: string = "SubprotocolError";
 }
 
+/**
+ * The way past a NAT was not found: `reflex-timeout`, `peer-not-reachable`, `transport`, `unsupported` (traversal is switched off).
+ * It says nothing about whether relays reach the peer.
+ */
+export class TraversalError extends NetError {
+  override readonly name: string = "TraversalError";
+}
+
 const STREAM_CODES: ReadonlySet<string> = new Set([
   "backpressure",
   "not-connected",
@@ -130,6 +139,7 @@ const ARGUMENT_CODES: ReadonlySet<string> = new Set([
 /** The SDK's error for what a layer below has thrown; everything else comes back as it is. */
 export function toNetError(error: unknown): unknown {
   if (error instanceof NetError) return error;
+  if (error instanceof LogicError) return new TraversalError(error.code, error.message, { cause: error });
   if (!isLayerError(error)) return error;
   const { code, message } = error;
   const options = { cause: error };

@@ -66,6 +66,7 @@ export type {
   TransportOptions,
   TransportStats,
 } from "@netmesh/transport-udp";
+export type { ConnectionReason, NatClass, TraversalStats } from "@netmesh/traversal";
 export { channelHash } from "@netmesh/wire";
 // The mesh
 export type { Address } from "./address.ts";
@@ -83,15 +84,17 @@ export {
   SubprotocolError,
   TokenError,
   TransportError,
+  TraversalError,
 } from "./errors.ts";
 export type { OverflowPolicy } from "./event-queue.ts";
 export type { EventBatch, EventFilter, InboundEvent } from "./inbound-event.ts";
 export type { EventsOptions } from "./inbox.ts";
 export { type DiscoveredNode, Mesh, type MeshEvents, type MeshStats, type NodeCapabilities } from "./mesh.ts";
+export { type DirectConnection, MeshNat, type NatOptions } from "./mesh-nat.ts";
 export type { AeadName, MeshOptions, PeerContact, StreamOptions } from "./mesh-options.ts";
 // Data
 export { MeshStream, type StreamStats } from "./mesh-stream.ts";
-export { type Path, Peer } from "./peer.ts";
+export { type PastPath, type Path, Peer } from "./peer.ts";
 export { Subprotocol, type SubprotocolMessage, type SubprotocolOptions } from "./subprotocol.ts";
 export {
   type ChannelMessage,

@@ -12,6 +12,7 @@ import type {
 import { subnetId } from "@netmesh/mesh";
 import type { TransportOptions } from "@netmesh/transport-udp";
 import { InvalidArgumentError } from "./errors.ts";
+import type { NatOptions } from "./mesh-nat.ts";
 
 /** An implementation of ChaCha20-Poly1305. */
 export type AeadName = "wasm" | "noble" | "native";
@@ -92,6 +93,13 @@ export interface MeshOptions {
    * `node:dgram`, and is the best that runs by default.
    */
   readonly socket?: Omit<TransportOptions, "memory">;
+  /**
+   * How the mesh finds ways past NATs, which it does by itself: it learns from its peers how it is seen, announces that, introduces
+   * peers to each other, and moves sessions from relays to direct paths. `false` switches all of that off.
+   */
+  readonly nat?: NatOptions | false;
+  /** Whether the router is asked for a port that leads here, by PCP, NAT-PMP or UPnP; taken back on shutdown. Default false. */
+  readonly portMapping?: boolean;
   /** Another way to move datagrams; `bind` and `socket` are then ignored. Closed with the mesh. */
   readonly transport?: Transport;
 }

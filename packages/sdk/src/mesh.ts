@@ -19,6 +19,7 @@ import {
   type CoreEvent,
   type Counters,
   type DiscoveryStats,
+  type Peer as EnginePeer,
   type HandshakeMode,
   MeshNode,
   monotonicClock,
@@ -28,13 +29,22 @@ import {
   validateCapabilities,
 } from "@netmesh/mesh";
 import { type TransportStats, UdpTransport } from "@netmesh/transport-udp";
+import type { NatClass } from "@netmesh/traversal";
 import { copyBytes, SocketAddress } from "@netmesh/wire";
 import { type Address, resolveAddress } from "./address.ts";
 import { abortable, type OpOptions, requireBytes, requireId, signalOf, toEvents } from "./arguments.ts";
 import { MeshChannels, type PublishOptions, type PublishReport, type SubscribeOptions } from "./channels.ts";
-import { InvalidArgumentError, ShutdownError, StreamError, TransportError, toNetError } from "./errors.ts";
+import {
+  InvalidArgumentError,
+  ShutdownError,
+  StreamError,
+  TransportError,
+  TraversalError,
+  toNetError,
+} from "./errors.ts";
 import type { InboundEvent } from "./inbound-event.ts";
 import { type EventsOptions, Inbox } from "./inbox.ts";
+import { type DirectConnection, type MeshNat, MeshTraversal } from "./mesh-nat.ts";
 import {
   type AeadName,
   coreSettings,
@@ -43,7 +53,7 @@ import {
   type StreamOptions,
 } from "./mesh-options.ts";
 import type { MeshStream } from "./mesh-stream.ts";
-import { Peer } from "./peer.ts";
+import { type Path, Peer } from "./peer.ts";
 import { Subprotocol, type SubprotocolOptions } from "./subprotocol.ts";
 import type { Subscription } from "./subscription.ts";
 import { TypedEventTarget } from "./typed-events.ts";
@@ -64,6 +74,10 @@ export interface MeshEvents extends Record<string, object> {
   "capabilities-changed": { readonly nodeId: bigint };
   /** Packets to the peer take another way. */
   "path-changed": { readonly peer: Peer };
+  /** A peer that was reached over a relay is reached without one; nothing was lost. */
+  "peer-upgraded": { readonly peer: Peer; readonly from: Path; readonly to: Path };
+  /** What is known of this node's NAT has changed: `mesh.nat.type`, `mesh.nat.reflexAddress`. */
+  "nat-changed": { readonly natType: NatClass; readonly reflexAddress: string | undefined };
   /**
    * A peer writes on a stream that was not opened here. What arrives on a reliable one waits, within its window, until it
    * is opened or `events()` takes it; of others a listener that opens it at once, synchronously, misses nothing.
@@ -139,6 +153,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   readonly #inbox = new Inbox();
   readonly #subprotocols = new Map<number, Pick<SubprotocolOptions, "onMessage"> & { handle: Subprotocol }>();
   readonly #channels: MeshChannels;
+  readonly #traversal: MeshTraversal | undefined;
   readonly #views = new WeakMap<object, Peer>();
   #isStarted = false;
   #shutdown: Promise<void> | undefined;
@@ -147,7 +162,8 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     node: (mesh: Mesh) => MeshNode,
     keys: StaticKeyPair,
     identity: Identity,
-    udp?: UdpTransport,
+    udp: UdpTransport | undefined,
+    { nat = {}, portMapping = false }: MeshOptions,
   ) {
     super();
     this.identity = identity;
@@ -155,6 +171,13 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     this.#udp = udp;
     this.#node = node(this);
     this.#channels = new MeshChannels(this.#node);
+    if (nat === false) return;
+    this.#traversal = new MeshTraversal(identity.nodeId, this.#node, nat, portMapping, () => {
+      // Nobody listens yet while it is being made.
+      if (this.#traversal === undefined) return;
+      const { type: natType, reflexAddress } = this.nat;
+      this.announce("nat-changed", { natType, reflexAddress });
+    });
   }
 
   /** Binds and starts. Rejects with `invalid-argument`, `invalid-length`, `config`, `address-in-use`, `socket`. */
@@ -214,6 +237,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
         keys,
         identity,
         udp,
+        options,
       );
     } catch (error) {
       await udp?.close();
@@ -280,6 +304,48 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
       address = session.path.address.key;
     } else address = relay;
     return await this.#connect(peer, address, "routed", options);
+  }
+
+  /**
+   * Connects to a node over the shortest path there is: straight to its address, through the NATs in between, or over a relay, from
+   * which it goes on looking for a direct path with `upgrade` (default true). Coordinators are direct peers of both nodes, asked in
+   * turn to introduce them; default: this node's own direct peers. Concurrent calls for a peer are one. Rejects with
+   * `peer-not-reachable` without a peer to ask, `transport` when no session comes about.
+   */
+  async connectDirect(
+    peer: PeerContact,
+    options: OpOptions & {
+      readonly coordinator?: bigint | readonly bigint[];
+      readonly upgrade?: boolean;
+    } = {},
+  ): Promise<DirectConnection & { readonly peer: Peer }> {
+    this.#requireRunning();
+    if (!this.#isStarted) throw new InvalidArgumentError("config", "connectDirect needs a started mesh");
+    requireId(peer.nodeId, "nodeId");
+    requireBytes(peer.publicKey, 32, "publicKey");
+    const { coordinator = [], upgrade = true } = options;
+    const coordinators = typeof coordinator === "bigint" ? [coordinator] : coordinator;
+    for (const id of coordinators) requireId(id, "coordinator");
+    const traversal = this.#requireTraversal();
+    const signal = signalOf(options);
+    const outcome = await abortable<DirectConnection>(signal, ({ resolve, reject }) => {
+      traversal.connect(peer, coordinators, upgrade).then(resolve, reject);
+    });
+    const known = this.#node.core.peer(peer.nodeId);
+    if (known === undefined) throw new TransportError("unknown-peer", "the session has ended meanwhile");
+    return { ...outcome, peer: this.#view(known) };
+  }
+
+  /** How this node is reached from outside. Throws `unsupported` with `nat: false`. */
+  get nat(): MeshNat {
+    return this.#requireTraversal().nat;
+  }
+
+  #requireTraversal(): MeshTraversal {
+    if (this.#traversal === undefined) {
+      throw new TraversalError("unsupported", "NAT traversal is switched off (`nat: false`)");
+    }
+    return this.#traversal;
   }
 
   async #connect(contact: PeerContact, address: Address, mode: HandshakeMode, op: OpOptions): Promise<Peer> {
@@ -576,6 +642,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     this.#accepts.clear();
     this.#channels.shutdown(error);
     await this.#inbox.closeStreams(graceMs);
+    await this.#traversal?.close();
     await this.#node.close();
     this.#inbox.end();
     this.#keys.destroy();
@@ -584,6 +651,8 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   // The engine's events
 
   #onEvent(event: CoreEvent): void {
+    // The first events may come while the traversal is being made.
+    if (this.#traversal?.onEvent(event) === true) return;
     switch (event.type) {
       case "connected":
         this.#settle(this.#attempts, event.attempt)?.resolve(this.#view(event.peer));
@@ -629,6 +698,15 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
       case "stream-failed":
         this.#inbox.onStream(event);
         return;
+      case "keep-alive":
+        return;
+      case "path-changed":
+        this.#onPath(event.peer);
+        return;
+      case "peer-connected":
+        this.#view(event.peer).notePath(systemClock.now());
+        this.announce(event.type, { peer: this.#view(event.peer) });
+        return;
       default:
         this.announce(event.type, { peer: this.#view(event.peer) });
     }
@@ -650,13 +728,27 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     return pending;
   }
 
-  #view(peer: ConstructorParameters<typeof Peer>[1]): Peer {
+  #onPath(changed: EnginePeer): void {
+    const peer = this.#view(changed);
+    const from = peer.pathHistory.at(-1)?.path;
+    peer.notePath(systemClock.now());
+    this.announce("path-changed", { peer });
+    const { path: to } = peer;
+    if (from === "relayed" && to !== "relayed") this.announce("peer-upgraded", { peer, from, to });
+  }
+
+  #view(peer: EnginePeer): Peer {
     let view = this.#views.get(peer);
     if (view === undefined) {
-      view = new Peer(this.#node, peer);
+      view = new Peer(this.#node, peer, (engine) => this.#pathOf(engine));
       this.#views.set(peer, view);
     }
     return view;
+  }
+
+  #pathOf(peer: EnginePeer): Path {
+    if (this.#traversal !== undefined) return this.#traversal.pathOf(peer);
+    return peer.session?.path.routed === true ? "relayed" : "direct";
   }
 
   #requireRunning(): void {

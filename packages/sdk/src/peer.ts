@@ -1,8 +1,25 @@
 import type { Peer as EnginePeer, Session as EngineSession, MeshNode, SessionSecurity } from "@netmesh/mesh";
 import { copyBytes } from "@netmesh/wire";
 
-/** How packets reach a peer: straight to its address, or over a relay. */
-export type Path = "direct" | "relayed";
+/**
+ * How packets reach a peer: straight to its address, straight to one that both sides have opened in their NATs, or over a relay.
+ */
+export type Path = "direct" | "punched" | "relayed";
+
+/** A path that a peer was reached by. */
+export interface PastPath {
+  readonly path: Path;
+  /** Where packets went: the peer's own address, or the relay's. */
+  readonly address: string;
+  /** Since when, in Unix milliseconds. */
+  readonly sinceMs: number;
+}
+
+/** Paths that are remembered; the oldest leaves. */
+const MAX_HISTORY = 16;
+
+/** What only the mesh knows of a peer's path. */
+export type PathReader = (peer: EnginePeer) => Path;
 
 /** A live view of another node. */
 export class Peer {
@@ -12,13 +29,16 @@ export class Peer {
   readonly #peer: EnginePeer;
   /** The last session, also after it has ended. */
   #last: EngineSession | undefined;
+  readonly #pathOf: PathReader;
+  readonly #history: PastPath[] = [];
 
   /** Use `Mesh.connect` and its kin. */
-  constructor(node: MeshNode, peer: EnginePeer) {
+  constructor(node: MeshNode, peer: EnginePeer, pathOf: PathReader) {
     this.nodeId = peer.nodeId;
     this.#node = node;
     this.#peer = peer;
     this.#last = peer.session;
+    this.#pathOf = pathOf;
   }
 
   /** Whether there is a session, and something authenticated was heard within the session time-out. */
@@ -37,9 +57,23 @@ export class Peer {
     return this.#session.path.address.key;
   }
 
-  /** Whether packets travel over a relay. */
+  /** How packets reach the peer now. */
   get path(): Path {
-    return this.#session.path.routed ? "relayed" : "direct";
+    return this.#pathOf(this.#peer);
+  }
+
+  /** The paths so far, the present one last; at most 16. */
+  get pathHistory(): readonly PastPath[] {
+    return [...this.#history];
+  }
+
+  /** @internal */
+  notePath(sinceMs: number): void {
+    const { path, address } = this;
+    const last = this.#history.at(-1);
+    if (last?.path === path && last.address === address) return;
+    if (this.#history.length >= MAX_HISTORY) this.#history.shift();
+    this.#history.push({ path, address, sinceMs });
   }
 
   /**

@@ -1,5 +1,5 @@
 import { UdpTransport } from "@netmesh/transport-udp";
-import { describe, expect, it } from "vitest";
+import { describe, type ExpectStatic, it } from "vitest";
 import { Chain, type ChainOptions, type End, noChains } from "./chain.ts";
 
 const isBatched = await UdpTransport.bind("127.0.0.1:0", { mode: "batched" }).then(
@@ -61,8 +61,8 @@ const paths: readonly Path[] = [
   },
 ];
 
-/** Sends bytes on a stream and expects them at the other end. */
-async function transfer(from: End, to: End, bytes: number): Promise<void> {
+/** Sends bytes on a stream and expects them at the other end. `expect` is the test's own: others run at the same time. */
+async function transfer(expect: ExpectStatic, from: End, to: End, bytes: number): Promise<void> {
   const [{ hash: sent }, { hash: received }] = await Promise.all([
     from.ask<{ hash: string }>({ send: bytes }),
     to.ask<{ hash: string }>({ receive: null }),
@@ -73,10 +73,10 @@ async function transfer(from: End, to: End, bytes: number): Promise<void> {
 describe.skipIf(absence !== undefined)(
   `datagrams over real links${absence === undefined ? "" : ` (not tested: ${absence})`}`,
   () => {
-    it.concurrent.each(paths)(
+    it.concurrent.for(paths)(
       "grow to what passes whole over $name, and nothing is cut",
       LIMITS,
-      async ({ limit, settings, ...options }) => {
+      async ({ limit, settings, ...options }, { expect }) => {
         await using chain = await Chain.create(options);
         const [a, b] = await Promise.all([chain.start("first", settings), chain.start("last", settings)]);
         await a.ask({ connect: await b.started });
@@ -84,7 +84,7 @@ describe.skipIf(absence !== undefined)(
         await expect
           .poll(async () => (await state()).datagramBytes, { interval: 100, timeout: SEARCH_MS })
           .toBeGreaterThan(options.mtus.length > 1 ? limit - STEP : limit - 1);
-        await transfer(a, b, 2_000_000);
+        await transfer(expect, a, b, 2_000_000);
         const { datagramBytes, socket } = await state();
         expect(datagramBytes).toBeLessThanOrEqual(limit);
         expect(await chain.fragments()).toEqual({ made: 0, received: 0 });
@@ -98,7 +98,7 @@ describe.skipIf(absence !== undefined)(
     it.concurrent(
       "are counted and lost when the device does not take them, and what is smaller arrives",
       LIMITS,
-      async () => {
+      async ({ expect }) => {
         await using chain = await Chain.create({ mtus: [1_500], family: 4 });
         const [a, b] = await Promise.all([chain.start("first"), chain.start("last")]);
         await a.ask({ connect: await b.started });
@@ -108,16 +108,16 @@ describe.skipIf(absence !== undefined)(
             timeout: SEARCH_MS,
           })
           .toMatchObject({ EMSGSIZE: expect.toSatisfy((count) => count > 0) });
-        await transfer(a, b, 500_000);
+        await transfer(expect, a, b, 500_000);
       },
     );
 
-    it.concurrent("are cut where that is allowed", LIMITS, async () => {
+    it.concurrent("are cut where that is allowed", LIMITS, async ({ expect }) => {
       await using chain = await Chain.create({ mtus: [1_500], family: 4 });
       const settings = { datagramBytes: 8_192, socket: { fragments: true } };
       const [a, b] = await Promise.all([chain.start("first", settings), chain.start("last", settings)]);
       await a.ask({ connect: await b.started });
-      await transfer(a, b, 500_000);
+      await transfer(expect, a, b, 500_000);
       const { made, received } = await chain.fragments();
       expect(made).toBeGreaterThan(0);
       expect(received).toBe(made);

@@ -223,6 +223,7 @@ export {
   encodeRendezvous,
   type PunchAck,
   type PunchIntroduce,
+  type PunchReject,
   type PunchRequest,
   type RendezvousMessage,
 } from "./rendezvous.ts";

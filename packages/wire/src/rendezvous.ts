@@ -5,7 +5,7 @@ import {
   writeAddressBlock,
 } from "./address-block.ts";
 import { readU32Be, readU64Be, writeU32Be, writeU64Be } from "./big-endian.ts";
-import { assertU32 } from "./integer-range.ts";
+import { assertU8, assertU32 } from "./integer-range.ts";
 import { assertU64 } from "./u64.ts";
 
 /** Asks a common peer to introduce us to `target` (§9.5). */
@@ -33,21 +33,35 @@ export interface PunchAck {
   readonly punchId: number;
 }
 
+/**
+ * Tells a requester why nobody was introduced. Not part of Net 0.27, whose nodes ignore it.
+ *
+ *     04 ‖ target u64 ‖ reason u8
+ */
+export interface PunchReject {
+  readonly type: "punch-reject";
+  readonly target: bigint;
+  /** Why, u8; what it means is up to the coordinator. */
+  readonly reason: number;
+}
+
 /** One event of subprotocol `0x0D01`; its integers are big-endian (§9.5). */
-export type RendezvousMessage = PunchRequest | PunchIntroduce | PunchAck;
+export type RendezvousMessage = PunchRequest | PunchIntroduce | PunchAck | PunchReject;
 
 const REQUEST = 1;
 const INTRODUCE = 2;
 const ACK = 3;
+const REJECT = 4;
 
 const REFLEX_OFFSET = 9;
 const FIRE_AT_OFFSET: number = REFLEX_OFFSET + ADDRESS_BLOCK_SIZE;
 const REQUEST_SIZE: number = FIRE_AT_OFFSET;
 const INTRODUCE_SIZE: number = FIRE_AT_OFFSET + 8;
 const ACK_SIZE = 21;
+const REJECT_SIZE = 10;
 
 /**
- * Encodes a rendezvous message into 28, 36 or 21 new bytes (§9.5).
+ * Encodes a rendezvous message into 28, 36, 21 or 10 new bytes (§9.5).
  * @throws {WireError} `invalid-argument` when a field is out of range or the address block inconsistent.
  */
 export function encodeRendezvous(message: RendezvousMessage): Uint8Array {
@@ -81,6 +95,15 @@ export function encodeRendezvous(message: RendezvousMessage): Uint8Array {
       writeU32Be(bytes, 17, message.punchId);
       return bytes;
     }
+    case "punch-reject": {
+      assertU64(message.target, "target");
+      assertU8(message.reason, "reason");
+      const bytes = new Uint8Array(REJECT_SIZE);
+      bytes[0] = REJECT;
+      writeU64Be(bytes, 1, message.target);
+      bytes[9] = message.reason;
+      return bytes;
+    }
   }
 }
 
@@ -91,6 +114,9 @@ export function decodeRendezvous(bytes: Uint8Array): RendezvousMessage | undefin
   if (kind === ACK && length === ACK_SIZE) {
     const from = readU64Be(bytes, 1);
     return { type: "punch-ack", from, to: readU64Be(bytes, 9), punchId: readU32Be(bytes, 17) };
+  }
+  if (kind === REJECT && length === REJECT_SIZE) {
+    return { type: "punch-reject", target: readU64Be(bytes, 1), reason: bytes[9] as number };
   }
   const isRequest = kind === REQUEST && length === REQUEST_SIZE;
   const isIntroduce = kind === INTRODUCE && length === INTRODUCE_SIZE;

@@ -19,6 +19,8 @@ import { MAX_ANNOUNCEMENT_BYTES } from "./validate-capabilities.ts";
 export const DEFAULT_TTL_MS = 300_000;
 /** An announcement is repeated, as a new version, when this share of its time to live is over. */
 const REFRESH_SHARE = 0.5;
+/** The part that adds the tag about the NAT. */
+const REACHABILITY = "reachability";
 const MAX_TTL_SECONDS = 0xffff_ffff;
 
 /** How capabilities are announced. */
@@ -96,10 +98,17 @@ export class Announcer implements Alarm {
     this.#onChange();
   }
 
-  /** Where this node is seen from outside, for every announcement from now on. */
-  set reflexAddress(address: string | undefined) {
-    if (address === this.#reflexAddress) return;
-    this.#reflexAddress = address;
+  /**
+   * How this node is reached from outside: the tag about its NAT, and where it is seen, always together. Nodes that have announced
+   * nothing yet announce themselves without capabilities. `atOnce` does not wait for the least interval.
+   */
+  announceReachability(natTag: string, reflexAddress: string | undefined, atOnce: boolean): void {
+    const isSame = this.#added.get(REACHABILITY)?.[0] === natTag && reflexAddress === this.#reflexAddress;
+    if (isSame || this.#state.config.identity === undefined) return;
+    this.#added.set(REACHABILITY, [natTag]);
+    this.#reflexAddress = reflexAddress;
+    this.#baseline ??= { tags: [], metadata: new Map() };
+    if (atOnce) this.#broadcastMs = Number.NEGATIVE_INFINITY;
     this.#onChange();
   }
 
@@ -179,7 +188,9 @@ export class Announcer implements Alarm {
 
   #merged(): AnnouncedCapabilities {
     const { tags, metadata } = this.#baseline as AnnouncedCapabilities;
-    const merged = new Map(tags.map((tag) => [tagKey(tag), tag]));
+    // Only this node itself says how it is reached.
+    const own = this.#added.has(REACHABILITY) ? tags.filter((tag) => !tag.startsWith("nat:")) : tags;
+    const merged = new Map(own.map((tag) => [tagKey(tag), tag]));
     for (const added of this.#added.values()) for (const tag of added) merged.set(tagKey(tag), tag);
     return { tags: [...merged.values()], metadata };
   }

@@ -25,7 +25,11 @@ export class FlapGuard {
       this.#records.set(key, record);
     }
     record.failedMs = nowMs;
-    record.breaker.recordFailure(nowMs);
+    const { breaker } = record;
+    // The peer has brought the session back meanwhile, in vain: the pause begins anew.
+    const isOpen = breaker.state === "open";
+    if (isOpen) breaker.reset(nowMs);
+    for (let i = isOpen ? FAILURES : 1; i > 0; i--) breaker.recordFailure(nowMs);
   }
 
   /** Whether what left the path may try to return to it. */

@@ -24,7 +24,10 @@ export class Counters {
   badVersion = 0;
   payloadLengthTooLarge = 0;
   eventCountTooLarge = 0;
+  /** Keep-alives of punched paths: of nodes that nobody awaits, of those that are awaited, and this node's own. */
   keepAliveIgnored = 0;
+  keepAliveTaken = 0;
+  keepAliveSent = 0;
   /** Pingwaves: sent, also those of others; taken, repetitions over other paths included; dropped, for whatever reason. */
   pingwavesSent = 0;
   pingwaveTaken = 0;

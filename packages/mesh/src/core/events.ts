@@ -1,3 +1,4 @@
+import type { SocketAddress } from "@netmesh/wire";
 import type { ChannelSubscription } from "../channel/channel-subscription.ts";
 import type { MeshError } from "../errors.ts";
 import type { Peer } from "../session/peer.ts";
@@ -44,6 +45,13 @@ export type CoreEvent =
       readonly session: Session;
       readonly subprotocolId: number;
       readonly data: Uint8Array;
+    }
+  /** A keep-alive that claims to be of a node that is awaited; nothing in it is proven. */
+  | {
+      readonly type: "keep-alive";
+      readonly nodeId: bigint;
+      readonly punchId: number;
+      readonly source: SocketAddress;
     }
   /** The publisher has accepted a subscription of this node. */
   | { readonly type: "subscribed"; readonly subscription: ChannelSubscription }

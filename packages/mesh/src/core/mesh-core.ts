@@ -18,8 +18,13 @@ import type { ChannelSubscription } from "../channel/channel-subscription.ts";
 import { type ChannelStats, Channels } from "../channel/channels.ts";
 import { Discovery, type DiscoveryStats } from "../control/discovery.ts";
 import { Healer } from "../control/healing.ts";
+import { KeepAlives } from "../control/keep-alives.ts";
 import { Liveness } from "../control/liveness.ts";
-import { requireSubprotocolId, SubprotocolTable } from "../control/subprotocol-table.ts";
+import {
+  requireSubprotocolId,
+  type SubprotocolHandler,
+  SubprotocolTable,
+} from "../control/subprotocol-table.ts";
 import { MeshError } from "../errors.ts";
 import { Handshaker } from "../handshake/handshaker.ts";
 import type { HandshakeMode } from "../handshake/initiation.ts";
@@ -29,7 +34,7 @@ import { Rekeyer } from "../rekey/rekeyer.ts";
 import { Relay } from "../relay.ts";
 import { PacketWriter } from "../session/packet-writer.ts";
 import type { Peer } from "../session/peer.ts";
-import type { Session } from "../session/session.ts";
+import { isSamePath, type Session } from "../session/session.ts";
 import { SessionRegistry } from "../session/session-registry.ts";
 import { SendCredit } from "../stream/send-credit.ts";
 import { Stream } from "../stream/stream.ts";
@@ -74,9 +79,11 @@ export class MeshCore {
   readonly #intake: PacketIntake;
   readonly #announcer: Announcer;
   readonly #capabilities: CapabilityExchange;
+  readonly #channels: Channels;
   readonly #discovery: Discovery;
   readonly #healer: Healer;
-  readonly #channels: Channels;
+  readonly #liveness: Liveness;
+  readonly #keepAlives: KeepAlives;
   #isClosed = false;
 
   /** Throws {@link MeshError} `config` for settings out of range. */
@@ -92,6 +99,8 @@ export class MeshCore {
     const rekeyer = new Rekeyer(state, writer);
     const prober = new PathProber(state, writer);
     const liveness = new Liveness(state, writer);
+    this.#liveness = liveness;
+    this.#keepAlives = new KeepAlives(state);
     this.#sessions = new SessionRegistry(
       state,
       writer,
@@ -138,6 +147,7 @@ export class MeshCore {
       relay: new Relay(state),
       discovery: this.#discovery,
       liveness,
+      keepAlives: this.#keepAlives,
       subprotocols: this.#subprotocols,
     });
   }
@@ -379,11 +389,68 @@ export class MeshCore {
    */
   registerSubprotocol(id: number): void {
     this.#enter();
-    this.#subprotocols.register(id, (session, event) => {
+    this.#subprotocols.register(id, this.#messageHandler(id));
+    this.#announceSubprotocols();
+  }
+
+  #messageHandler(id: number): SubprotocolHandler {
+    return (session, event) => {
       this.#state.counters.messagesReceived++;
       this.#state.emit({ type: "message", session, subprotocolId: id, data: copyBytes(event) });
-    });
-    this.#announceSubprotocols();
+    };
+  }
+
+  /**
+   * Hands messages about reflexive addresses and rendezvous to the application, as `message` events of the ids `0x0D00` and
+   * `0x0D01`; before it they are counted and dropped. Throws `subprotocol-in-use` the second time.
+   */
+  hostTraversal(): void {
+    this.#enter();
+    for (const id of [Subprotocol.REFLEX, Subprotocol.RENDEZVOUS]) {
+      this.#subprotocols.install(id, this.#messageHandler(id));
+    }
+  }
+
+  /** Reports the keep-alives of a node as events. Throws `invalid-argument` when 256 nodes are awaited already. */
+  awaitKeepAlives(nodeId: bigint): void {
+    this.#enter();
+    this.#keepAlives.await(nodeId);
+  }
+
+  /** Takes {@link awaitKeepAlives} back. */
+  ignoreKeepAlives(nodeId: bigint): void {
+    this.#keepAlives.ignore(nodeId);
+  }
+
+  /** Sends a keep-alive, 14 bytes that open the way through a NAT. */
+  sendKeepAlive(to: SocketAddress, punchId: number): void {
+    this.#enter();
+    this.#keepAlives.send(to, punchId);
+  }
+
+  /**
+   * Asks a peer over an address of its own whether it hears this node there. When it answers, in an authenticated packet, the
+   * session moves there, with its keys and its streams; the path before is kept as another way. False for peers that cannot be
+   * asked: nodes of Net 0.27 need a handshake.
+   */
+  tryPath(nodeId: bigint, address: SocketAddress): boolean {
+    this.#enter();
+    const session = this.peer(nodeId)?.session;
+    const watch = session?.watch;
+    if (session === undefined || watch === undefined || !session.isConfirmed) return false;
+    if (!session.has(PeerFeature.LIVENESS)) return false;
+    const path = { address, routed: false };
+    if (!isSamePath(session.path, path)) this.#liveness.tryBetter(watch, path);
+    return true;
+  }
+
+  /**
+   * Announces how this node is reached from outside: the tag about its NAT and the address that others see, always together.
+   * Announces a node without capabilities when nothing else was announced. `atOnce` does not wait for the least interval.
+   */
+  announceReachability(natTag: string, reflexAddress: string | undefined, atOnce = false): void {
+    this.#enter();
+    this.#announcer.announceReachability(natTag, reflexAddress, atOnce);
   }
 
   /** Takes {@link registerSubprotocol} back; false when the application does not handle the id. */

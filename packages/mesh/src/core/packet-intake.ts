@@ -25,6 +25,7 @@ import {
   validateHeader,
 } from "@netmesh/wire";
 import type { Discovery } from "../control/discovery.ts";
+import type { KeepAlives } from "../control/keep-alives.ts";
 import type { Liveness } from "../control/liveness.ts";
 import type { SubprotocolTable } from "../control/subprotocol-table.ts";
 import type { Handshaker } from "../handshake/handshaker.ts";
@@ -59,6 +60,7 @@ export interface IntakeTargets {
   readonly relay: Relay;
   readonly discovery: Discovery;
   readonly liveness: Liveness;
+  readonly keepAlives: KeepAlives;
   readonly subprotocols: SubprotocolTable;
 }
 
@@ -77,6 +79,7 @@ export class PacketIntake {
   readonly #relay: Relay;
   readonly #discovery: Discovery;
   readonly #liveness: Liveness;
+  readonly #keepAlives: KeepAlives;
   readonly #subprotocols: SubprotocolTable;
   readonly #header = new NetHeader();
   readonly #routing = new RoutingHeader();
@@ -97,6 +100,7 @@ export class PacketIntake {
     this.#relay = targets.relay;
     this.#discovery = targets.discovery;
     this.#liveness = targets.liveness;
+    this.#keepAlives = targets.keepAlives;
     this.#subprotocols = targets.subprotocols;
     this.#inbox = state.config.aead.memory?.allocate(INBOX_BYTES);
   }
@@ -131,7 +135,7 @@ export class PacketIntake {
         this.#receiveRouted(bytes, from);
         return;
       case DatagramKind.KEEP_ALIVE:
-        counters.keepAliveIgnored++;
+        this.#keepAlives.receive(bytes, from);
         return;
       case DatagramKind.PINGWAVE:
         this.#discovery.receivePlain(bytes, from);

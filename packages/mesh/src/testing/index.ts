@@ -15,6 +15,7 @@ export {
   type NetworkStats,
   type NetworkTap,
 } from "./memory-network.ts";
+export { NatBox, type NatKind, type NatOptions, NatTransport } from "./nat-box.ts";
 export { SeededRandom } from "./seeded-random.ts";
 export {
   createTestNetwork,

@@ -153,7 +153,7 @@ export class MemoryNetwork {
   }
 
   /** Takes a transport out; what is on its way to it is lost. */
-  release(transport: MemoryTransport): void {
+  release(transport: Transport): void {
     if (this.#transports.get(transport.localAddress.key) === transport) {
       this.#transports.delete(transport.localAddress.key);
     }

@@ -4,6 +4,7 @@ import type { CoreOptions } from "../core/config.ts";
 import type { CoreEvent } from "../core/events.ts";
 import { MeshNode } from "../node.ts";
 import { type LinkConditions, MemoryNetwork, type MemoryTransport } from "./memory-network.ts";
+import type { NatBox, NatTransport } from "./nat-box.ts";
 import { SeededRandom } from "./seeded-random.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
@@ -19,13 +20,15 @@ export type TestNodeOptions = Partial<
   readonly identity?: Identity;
   /** Default: a new address. */
   readonly address?: SocketAddress;
+  /** Puts the node behind a NAT, at an inner address. */
+  readonly nat?: NatBox;
 };
 
 /** A node of a {@link TestNetwork}, and everything that it has reported. */
 export class TestNode {
   readonly identity: Identity;
   readonly keys: StaticKeyPair;
-  readonly transport: MemoryTransport;
+  readonly transport: MemoryTransport | NatTransport;
   readonly node: MeshNode;
   /** Every event so far. */
   readonly events: CoreEvent[] = [];
@@ -37,11 +40,11 @@ export class TestNode {
 
   /** Use {@link TestNetwork.add}. */
   constructor(network: TestNetwork, options: TestNodeOptions) {
-    const { onEvent, psk, identity, address, fragments, staticKeyPair, ...rest } = options;
+    const { onEvent, psk, identity, address, fragments, staticKeyPair, nat, ...rest } = options;
     this.#network = network;
     this.identity = identity ?? Identity.generate(network.random);
     this.keys = staticKeyPair ?? staticKeyPairFromIdentity(this.identity);
-    this.transport = network.net.bind(address, fragments);
+    this.transport = nat?.bind() ?? network.net.bind(address, fragments);
     this.node = new MeshNode({
       ...rest,
       nodeId: this.identity.nodeId,
