@@ -387,6 +387,24 @@ describe("a subscription", () => {
     expect(a.eventsOf("resubscribed")).toHaveLength(1);
   });
 
+  it("that is asked for again while it is lost tells that the publisher refuses, and goes on trying", () => {
+    const net = new ChannelNetwork(1);
+    const [a] = net.subscribers as [TestNode];
+    net.subscribe(a, "news");
+    net.register({ name: "other" });
+    net.network.clock.advanceUntil(() => a.eventsOf("subscription-lost").length > 0, 600_000);
+    const { subscription } = net.subscribe(a, "news");
+    expect(a.eventsOf("subscription-lost").map(({ error }) => error.code)).toEqual([
+      "unknown-channel",
+      "unknown-channel",
+    ]);
+    net.network.advance(10_000);
+    expect(a.eventsOf("subscription-lost")).toHaveLength(2);
+    net.register({ name: "news" });
+    net.network.advance(120_000);
+    expect(subscription.state).toBe("active");
+  });
+
   it("that was ended and made anew at once is not ended by the farewell on its way", () => {
     for (let seed = 1; seed <= 10; seed++) {
       const net = new ChannelNetwork(1, { seed });

@@ -161,6 +161,7 @@ export class Subscription
 
   /** @internal */
   onLost(error: unknown): void {
+    if (!this.#isActive) return;
     this.#isActive = false;
     this.announce("lost", { error });
   }

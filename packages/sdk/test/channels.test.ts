@@ -147,6 +147,29 @@ describe("a subscription", () => {
     expect(text((await take(feed, 1))[0]?.data as Uint8Array)).toBe("again");
   });
 
+  it("whose restarted publisher refuses it is refused to whoever asks for it again", async () => {
+    const identity = Identity.generate();
+    const { publisher, subscriber } = await connected({ identity });
+    const feed = await subscriber.subscribe(publisher.nodeId, "news");
+    let losses = 0;
+    const lost = new Promise<void>((resolve) => {
+      feed.addEventListener("lost", () => {
+        losses++;
+        resolve();
+      });
+    });
+    await publisher.shutdown({ graceMs: 0 });
+    const again = await openMesh({ identity });
+    again.registerChannel({ name: "other" });
+    await again.connect(subscriber.contact);
+    await lost;
+    await expect(subscriber.subscribe(publisher.nodeId, "news")).rejects.toMatchObject({
+      code: "unknown-channel",
+    });
+    expect(losses).toBe(1);
+    expect(feed.active).toBe(false);
+  });
+
   it("works over a relay", async () => {
     const relay = await openMesh();
     const [publisher, subscriber] = [await openMesh(), await openMesh()];

@@ -247,7 +247,10 @@ export class Subscriptions implements PeerObserver {
       this.#state.emit({ type: "subscribe-failed", subscription, error });
       return;
     }
-    this.#lose(subscription, error);
+    if (subscription.state === "active") this.#lose(subscription, error);
+    else if (subscription.isAwaited) this.#state.emit({ type: "subscription-lost", subscription, error });
+    // Whoever has asked was told; from now on the subscription is only asked for on behalf of those who have it.
+    subscription.isAwaited = false;
     const { maxRetryMs } = this.#state.config.channels;
     this.#later(
       subscription,

@@ -61,7 +61,7 @@ export type CoreEvent =
       readonly subscription: ChannelSubscription;
       readonly error: MeshError;
     }
-  /** A subscription may miss events from now on; it is asked for again. */
+  /** A subscription may miss events from now on, or was asked for anew while it did and is still refused; it is asked for again. */
   | {
       readonly type: "subscription-lost";
       readonly subscription: ChannelSubscription;
