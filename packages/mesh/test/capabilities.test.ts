@@ -289,6 +289,13 @@ describe("the capability index", () => {
     expect(index.evicted).toBe(1);
   });
 
+  it("never lets its own node go, however many others come", () => {
+    const index = new CapabilityIndex(2, 1n);
+    for (const id of [1n, 2n, 3n, 4n]) index.set(node(id, ["a"]));
+    expect(index.find({ requireTags: ["a"] }, 0, ANY)).toEqual([1n, 4n]);
+    expect(index.evicted).toBe(2);
+  });
+
   it("knows who holds a chain, by any tag about it", () => {
     const index = new CapabilityIndex(10);
     index.set(node(4n, ["causal:00000000000000ff:12"]));

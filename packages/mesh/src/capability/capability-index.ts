@@ -90,9 +90,15 @@ export class CapabilityIndex {
   /** Nodes that left for want of room. */
   evicted = 0;
 
-  /** @param capacity - nodes that are held at most */
-  constructor(capacity: number) {
+  readonly #own: bigint | undefined;
+
+  /**
+   * @param capacity - nodes that are held at most
+   * @param own - a node that never leaves for want of room: this one
+   */
+  constructor(capacity: number, own?: bigint) {
     this.capacity = capacity;
+    this.#own = own;
   }
 
   get size(): number {
@@ -217,10 +223,12 @@ export class CapabilityIndex {
   }
 
   #evict(): void {
-    const [oldest] = this.#nodes.values();
-    if (oldest === undefined) return;
-    this.#remove(oldest);
-    this.evicted++;
+    for (const node of this.#nodes.values()) {
+      if (node.nodeId === this.#own) continue;
+      this.#remove(node);
+      this.evicted++;
+      return;
+    }
   }
 
   #remove(node: IndexedNode): void {
