@@ -77,3 +77,34 @@ export {
   type Subscription,
   SubscriptionLedger,
 } from "./state/subscription-ledger.ts";
+
+// Daemons
+
+export type { CapabilityFilter } from "./capability-filter.ts";
+export {
+  type Awaitable,
+  type ControlEvent,
+  type Daemon,
+  type DaemonCall,
+  type DaemonHealth,
+  type DaemonOutput,
+  isStateful,
+} from "./daemon.ts";
+export {
+  DaemonHost,
+  type DaemonHostConfig,
+  type DaemonHostOptions,
+  type DaemonStats,
+  DEFAULT_CALL_TIMEOUT_MS,
+  DEFAULT_MAX_PENDING,
+  type DeliveryGate,
+} from "./daemon-host.ts";
+export {
+  CoreDaemonError,
+  type CoreErrorReason,
+  DaemonError,
+  type DaemonErrorCode,
+  type DaemonErrorDetails,
+  type MigrationErrorCode,
+} from "./errors.ts";
+export { type DaemonTime, platformTime } from "./time.ts";

@@ -49,7 +49,8 @@ interface Seen {
  * encoding, which therefore still has no false no.
  */
 export class ObservedHorizon {
-  readonly #maxOrigins: number;
+  /** Origins held at most. */
+  readonly maxOrigins: number;
   readonly #seen: Map<bigint, Seen> = new Map();
   /** The origin observed last, and its entry: producers come in runs. */
   #lastOrigin: bigint | undefined;
@@ -58,7 +59,7 @@ export class ObservedHorizon {
   #encoded = 0n;
 
   constructor(maxOrigins: number = DEFAULT_MAX_ORIGINS) {
-    this.#maxOrigins = Math.max(1, maxOrigins);
+    this.maxOrigins = Math.max(1, maxOrigins);
   }
 
   /** Events that were news, plus one for each merge. */
@@ -112,7 +113,7 @@ export class ObservedHorizon {
 
   /** An independent horizon that has seen the same. */
   copy(): ObservedHorizon {
-    const copy = new ObservedHorizon(this.#maxOrigins);
+    const copy = new ObservedHorizon(this.maxOrigins);
     for (const [originHash, { sequence }] of this.#seen) copy.#seen.set(originHash, { sequence });
     copy.#encoded = this.#encoded;
     copy.#logicalTime = this.#logicalTime;
@@ -125,7 +126,7 @@ export class ObservedHorizon {
       seen = { sequence: 0n };
       this.#seen.set(originHash, seen);
       this.#encoded |= horizonBits(originHash);
-      if (this.#seen.size > this.#maxOrigins) this.#forgetFirst();
+      if (this.#seen.size > this.maxOrigins) this.#forgetFirst();
     }
     this.#lastOrigin = originHash;
     this.#last = seen;
