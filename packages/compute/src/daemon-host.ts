@@ -360,7 +360,7 @@ export class DaemonHost {
   #process(event: CausalEvent, gate: DeliveryGate | undefined): Awaitable<readonly CausalEvent[]> {
     gate?.admit?.(event);
     this.#horizon.observe(event.link.originHash, event.link.sequence);
-    let output: Awaitable<DaemonOutput | void>;
+    let output: Awaitable<DaemonOutput>;
     try {
       output = this.#daemon.process(event);
     } catch (error) {
@@ -373,9 +373,9 @@ export class DaemonHost {
   async #processLater(
     event: CausalEvent,
     gate: DeliveryGate | undefined,
-    pending: PromiseLike<DaemonOutput | void>,
+    pending: PromiseLike<DaemonOutput>,
   ): Promise<readonly CausalEvent[]> {
-    let output: DaemonOutput | void;
+    let output: DaemonOutput;
     try {
       output = await pending;
     } catch (error) {
@@ -385,11 +385,7 @@ export class DaemonHost {
     return this.#emit(event, gate, output);
   }
 
-  #emit(
-    event: CausalEvent,
-    gate: DeliveryGate | undefined,
-    output: DaemonOutput | void,
-  ): readonly CausalEvent[] {
+  #emit(event: CausalEvent, gate: DeliveryGate | undefined, output: DaemonOutput): readonly CausalEvent[] {
     const outputs = output === undefined ? NO_OUTPUTS : this.#append(output);
     this.#eventsProcessed++;
     this.#eventsEmitted += outputs.length;

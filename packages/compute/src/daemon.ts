@@ -5,7 +5,8 @@ import type { CausalEvent } from "./state/causal-event.ts";
 export type Awaitable<T> = T | PromiseLike<T>;
 
 /** What one event made a daemon say: nothing, one payload, or several. The runtime owns the bytes from then on. */
-export type DaemonOutput = Uint8Array | readonly Uint8Array[] | undefined;
+// biome-ignore lint/suspicious/noConfusingVoidType: what a method without a return statement gives
+export type DaemonOutput = Uint8Array | readonly Uint8Array[] | undefined | void;
 
 /** How a daemon says that it is doing. */
 export type DaemonHealth =
@@ -49,7 +50,7 @@ export interface Daemon {
    * Handles one event. Meant to return at once; may return a promise, which delays the daemon's other calls. Throwing fails the
    * delivery and leaves chain and statistics as if it had not been made, except for one more error.
    */
-  process(event: CausalEvent): Awaitable<DaemonOutput | void>;
+  process(event: CausalEvent): Awaitable<DaemonOutput>;
 
   /** All that `restore` needs, or undefined while there is nothing to keep. The bytes are copied. */
   snapshot?(): Awaitable<Uint8Array | undefined>;

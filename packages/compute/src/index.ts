@@ -108,3 +108,30 @@ export {
   type MigrationErrorCode,
 } from "./errors.ts";
 export { type DaemonTime, platformTime } from "./time.ts";
+
+// Registries and runtime
+
+export {
+  type ConstructionLimits,
+  constructDaemon,
+  type DaemonContext,
+  type DaemonFactory,
+} from "./daemon-factory.ts";
+export { DaemonRegistry, type DaemonRegistryOptions, type RegistryEvent } from "./daemon-registry.ts";
+export { type FactoryEntry, type FactoryPlan, FactoryRegistry } from "./factory-registry.ts";
+export { DaemonHandle } from "./runtime/daemon-handle.ts";
+export {
+  DaemonRuntime,
+  type DaemonRuntimeOptions,
+  DEFAULT_GRACE_MS,
+  type DeliveryObserver,
+  type RuntimeState,
+  type SpawnOptions,
+} from "./runtime/daemon-runtime.ts";
+export type {
+  ChannelMembership,
+  PeerMessageHandler,
+  PeerNetwork,
+  RuntimeParts,
+  RuntimePeers,
+} from "./runtime/peer-network.ts";

@@ -8,13 +8,6 @@ export interface DaemonTime {
   cancel(handle: unknown): void;
 }
 
-interface Timers {
-  setTimeout(callback: () => void, delayMs: number): unknown;
-  clearTimeout(handle: unknown): void;
-}
-
-const timers = globalThis as unknown as Timers;
-
 let lastMs = 0;
 let lastNs = 0n;
 
@@ -28,6 +21,6 @@ export const platformTime: DaemonTime = {
     }
     return lastNs;
   },
-  after: (delayMs, callback) => timers.setTimeout(callback, delayMs),
-  cancel: (handle) => timers.clearTimeout(handle),
+  after: (delayMs, callback) => setTimeout(callback, delayMs),
+  cancel: (handle) => clearTimeout(handle as number),
 };

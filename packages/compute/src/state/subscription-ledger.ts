@@ -50,20 +50,25 @@ export class SubscriptionLedger {
    * Throws `token-too-long` and `ledger-full`, or a `WireError` for a publisher that is no u64 or an invalid channel name.
    */
   record(subscription: Subscription): void {
+    this.check(subscription);
     const { publisher, channel, token } = subscription;
+    const id = keyOf(publisher, channel);
+    this.#entries.set(
+      id,
+      token === undefined ? { publisher, channel } : { publisher, channel, token: copyBytes(token) },
+    );
+  }
+
+  /** Throws what `record` would. */
+  check({ publisher, channel, token }: Subscription): void {
     assertU64(publisher, "publisher");
     assertChannelName(channel);
     if (token !== undefined && token.length > MAX_TOKEN_SIZE) {
       throw new StateError("token-too-long", `a token of ${token.length} bytes`, token.length);
     }
-    const id = keyOf(publisher, channel);
-    if (!this.#entries.has(id) && this.#entries.size >= MAX_SUBSCRIPTIONS) {
+    if (this.#entries.size >= MAX_SUBSCRIPTIONS && !this.#entries.has(keyOf(publisher, channel))) {
       throw new StateError("ledger-full", `more than ${MAX_SUBSCRIPTIONS} subscriptions`, MAX_SUBSCRIPTIONS);
     }
-    this.#entries.set(
-      id,
-      token === undefined ? { publisher, channel } : { publisher, channel, token: copyBytes(token) },
-    );
   }
 
   /** Forgets a subscription; whether there was one. */
