@@ -138,9 +138,8 @@ export class DaemonRegistry {
 
   #remove(host: DaemonHost, error?: DaemonError): Promise<void> {
     this.#entries.delete(host.originHash);
-    const closing = host.close(error);
     this.#tell({ kind: "unregistered", originHash: host.originHash, name: host.name });
-    return closing;
+    return host.close(error);
   }
 
   #tell(event: RegistryEvent): void {
