@@ -81,6 +81,7 @@ export {
   type SessionInit,
   type SessionRole,
 } from "./session/session.ts";
+export { type SideAnswer, type SideSocketCounters, SideSockets } from "./side-sockets.ts";
 // Streams
 export { ByteSlab } from "./stream/byte-slab.ts";
 export type { CongestionControl } from "./stream/congestion/congestion-control.ts";

@@ -11,7 +11,7 @@ import {
   type TraversalPeer,
   type TraversalSettings,
 } from "@netmesh/traversal";
-import { PeerFeature, SocketAddress, Subprotocol } from "@netmesh/wire";
+import { decodeKeepAlive, encodeKeepAlive, PeerFeature, SocketAddress, Subprotocol } from "@netmesh/wire";
 
 /** What the traversal of a node is made of. */
 export interface NodeTraversalOptions {
@@ -91,6 +91,7 @@ export class NodeTraversal implements TraversalHost {
         return false;
       case "peer-removed":
         this.#punched.delete(event.peer.nodeId);
+        this.#node.sides.release(event.peer.nodeId);
         return false;
       default:
         return false;
@@ -137,6 +138,19 @@ export class NodeTraversal implements TraversalHost {
 
   sendKeepAlive(to: SocketAddress, punchId: number): void {
     this.#call(() => this.#node.core.sendKeepAlive(to, punchId));
+  }
+
+  sendFromSides(nodeId: bigint, to: SocketAddress, punchId: number, count: number): boolean {
+    const bytes = encodeKeepAlive({ nodeId: this.nodeId, punchId });
+    const isAnswer = (answer: Uint8Array): boolean => {
+      const keepAlive = decodeKeepAlive(answer);
+      return keepAlive?.nodeId === nodeId && keepAlive.punchId === punchId;
+    };
+    return this.#call(() => this.#node.sides.probe(nodeId, to, count, bytes, isAnswer));
+  }
+
+  closeSides(nodeId: bigint): void {
+    this.#node.sides.endProbe(nodeId);
   }
 
   awaitKeepAlives(nodeId: bigint, isAwaited: boolean): void {

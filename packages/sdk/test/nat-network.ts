@@ -1,4 +1,5 @@
 import {
+  type NatOptions as BoxOptions,
   NatBox,
   type NatKind,
   TestNetwork,
@@ -60,9 +61,9 @@ export class NatNetwork {
   }
 
   /** A NAT with an address of its own. */
-  box(kind: NatKind, hairpin = false): NatBox {
+  box(kind: NatKind, options: Partial<BoxOptions> = {}): NatBox {
     const host = `203.0.113.${this.#nextHost++}`;
-    return new NatBox(this.network.net, this.network.clock, { kind, host, hairpin });
+    return new NatBox(this.network.net, this.network.clock, { ...options, kind, host });
   }
 
   /** Lets virtual time pass, and whatever was promised meanwhile happen. */

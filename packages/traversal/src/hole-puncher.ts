@@ -7,6 +7,7 @@ import {
   Subprotocol,
   xxh3,
 } from "@netmesh/wire";
+import { type PortSearch, SEARCH_AFTER_MS, SEARCH_STEP_MS } from "./port-search.ts";
 import type { PunchAttempt, PunchOutcome, PunchReason } from "./punch-attempt.ts";
 import { isPunchTarget } from "./punch-target.ts";
 import { RateLimits } from "./rate-limits.ts";
@@ -57,14 +58,16 @@ export class HolePuncher {
   readonly #host: TraversalHost;
   readonly #timers: Timers;
   readonly #settings: TraversalSettings;
+  readonly #search: PortSearch;
   /** By the other node. */
   readonly #attempts = new Map<bigint, PunchAttempt>();
   readonly #unasked = new RateLimits<bigint>(UNASKED_PER_WINDOW, WINDOW_MS, MAX_COORDINATORS);
 
-  constructor(host: TraversalHost, timers: Timers, settings: TraversalSettings) {
+  constructor(host: TraversalHost, timers: Timers, settings: TraversalSettings, search: PortSearch) {
     this.#host = host;
     this.#timers = timers;
     this.#settings = settings;
+    this.#search = search;
   }
 
   /** Asks a coordinator for an introduction and punches. Joins an attempt that is under way. Never rejects. */
@@ -111,7 +114,9 @@ export class HolePuncher {
     attempt.punchId = punchIdOf(fireAtMs, peer, this.#host.nodeId);
     this.#host.awaitKeepAlives(peer, true);
     this.#after(attempt, this.#settings.punchDeadlineMs, () => this.#giveUp(attempt));
-    this.#after(attempt, this.#baseMs(attempt), () => this.#turn(attempt, this.#timers.now()));
+    const baseMs = this.#baseMs(attempt);
+    this.#after(attempt, baseMs, () => this.#turn(attempt, this.#timers.now()));
+    this.#after(attempt, baseMs + SEARCH_AFTER_MS, () => this.#searchPorts(attempt));
   }
 
   /** Takes a coordinator's refusal. */
@@ -241,6 +246,10 @@ export class HolePuncher {
     this.#after(attempt, delayMs, () => this.#turn(attempt, startMs));
   }
 
+  #searchPorts(attempt: PunchAttempt): void {
+    if (this.#search.step(attempt)) this.#after(attempt, SEARCH_STEP_MS, () => this.#searchPorts(attempt));
+  }
+
   #ack(attempt: PunchAttempt): void {
     if (attempt.acksSent >= MAX_ACKS) return;
     attempt.acksSent++;
@@ -273,6 +282,7 @@ export class HolePuncher {
     attempt.phase = "done";
     for (const handle of attempt.handles) this.#timers.cancel(handle);
     this.#attempts.delete(attempt.peer);
+    this.#search.end(attempt.peer);
     if (wasAttempted) this.#host.awaitKeepAlives(attempt.peer, false);
     if (wasAttempted && reason === "punched" && address !== undefined)
       this.#host.punched(attempt.peer, address);

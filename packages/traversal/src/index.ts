@@ -93,6 +93,7 @@ export type {
 } from "./port-mapping/upnp/device-search.ts";
 export type { HttpAnswer, HttpClient, HttpRequest } from "./port-mapping/upnp/http-client.ts";
 export { UpnpMapper, type UpnpMapperOptions } from "./port-mapping/upnp/upnp-mapper.ts";
+export type { PortSearchCounters } from "./port-search.ts";
 export type { PunchOutcome, PunchReason } from "./punch-attempt.ts";
 // Time and randomness
 export type { RandomSource } from "./random-source.ts";

@@ -10,6 +10,7 @@ import type { NatClass } from "./nat-class.ts";
 import { NatSweeper } from "./nat-sweeper.ts";
 import { PathUpgrader } from "./path-upgrader.ts";
 import type { MappingSink, PortMappingStats } from "./port-mapping/mapping-sink.ts";
+import { PortSearch, type PortSearchCounters } from "./port-search.ts";
 import type { RandomSource } from "./random-source.ts";
 import { Reachability } from "./reachability.ts";
 import { ReflexProber } from "./reflex-prober.ts";
@@ -22,6 +23,7 @@ import type { TraversalHost } from "./traversal-host.ts";
 export interface TraversalStats extends Readonly<ConnectionCounters>, Readonly<PortMappingStats> {
   readonly coordinator: Readonly<CoordinatorCounters>;
   readonly puncher: Readonly<PunchCounters>;
+  readonly portSearch: Readonly<PortSearchCounters>;
   /** Messages of peers that were none, or that nobody waited for. */
   readonly ignored: number;
 }
@@ -42,6 +44,7 @@ export class Traversal {
   readonly #prober: ReflexProber;
   readonly #sweeper: NatSweeper;
   readonly #coordinator: RendezvousCoordinator;
+  readonly #search: PortSearch;
   readonly #puncher: HolePuncher;
   readonly #connector: DirectConnector;
   readonly #upgrader: PathUpgrader;
@@ -55,12 +58,14 @@ export class Traversal {
       onChanged?.();
     });
     const prober = new ReflexProber(host, timers, settings.reflexTimeoutMs);
-    const puncher = new HolePuncher(host, timers, settings);
+    const search = new PortSearch(host, timers, random, () => reachability.natClass);
+    const puncher = new HolePuncher(host, timers, settings, search);
     this.#host = host;
     this.#reachability = reachability;
     this.#prober = prober;
     this.#sweeper = new NatSweeper({ host, timers, random, settings, prober, reachability });
     this.#coordinator = new RendezvousCoordinator(host, timers, settings.punchFireLeadMs);
+    this.#search = search;
     this.#puncher = puncher;
     this.#connector = new DirectConnector({ host, timers, reachability, prober, puncher });
     this.#upgrader = new PathUpgrader(host, timers, this.#connector);
@@ -88,6 +93,7 @@ export class Traversal {
       ...this.#reachability.portMapping,
       coordinator: { ...this.#coordinator.counters },
       puncher: { ...this.#puncher.counters },
+      portSearch: { ...this.#search.counters },
       ignored: this.#ignored + this.#prober.ignored,
     };
   }
