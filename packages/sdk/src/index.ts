@@ -66,7 +66,13 @@ export type {
   TransportOptions,
   TransportStats,
 } from "@netmesh/transport-udp";
-export type { ConnectionReason, NatClass, TraversalStats } from "@netmesh/traversal";
+export type {
+  ConnectionAttempt,
+  ConnectionReason,
+  ConnectionTally,
+  NatClass,
+  TraversalStats,
+} from "@netmesh/traversal";
 export { channelHash } from "@netmesh/wire";
 // The mesh
 export type { Address } from "./address.ts";

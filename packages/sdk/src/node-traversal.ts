@@ -1,5 +1,6 @@
 import type { CoreEvent, Peer as EnginePeer, MeshNode } from "@netmesh/mesh";
 import {
+  type ConnectionAttempt,
   type NatClass,
   natClassOfTags,
   natTag,
@@ -27,6 +28,8 @@ export interface NodeTraversalOptions {
   readonly upgrades: boolean;
   /** Told after class or address have changed. */
   readonly onChanged?: () => void;
+  /** Told of every attempt to reach a peer without a relay, when it has come to an end. */
+  readonly onAttempt?: (attempt: ConnectionAttempt) => void;
 }
 
 /** Brings an engine and {@link Traversal} together, which do not know each other. */
@@ -41,12 +44,12 @@ export class NodeTraversal implements TraversalHost {
   #isClosed = false;
 
   constructor(nodeId: bigint, options: NodeTraversalOptions) {
-    const { node, timers, random, settings, onChanged } = options;
+    const { node, timers, random, settings, onChanged, onAttempt } = options;
     this.nodeId = nodeId;
     this.#node = node;
     this.#options = options;
     node.core.hostTraversal();
-    const told = onChanged === undefined ? {} : { onChanged };
+    const told = { ...(onChanged && { onChanged }), ...(onAttempt && { onAttempt }) };
     this.traversal = new Traversal({ ...settings, ...told, host: this, timers, random });
   }
 

@@ -7,6 +7,7 @@ import {
   Subprotocol,
   xxh3,
 } from "@netmesh/wire";
+import type { LocalCandidates } from "./local-candidates.ts";
 import { type PortSearch, SEARCH_AFTER_MS, SEARCH_STEP_MS } from "./port-search.ts";
 import type { PunchAttempt, PunchOutcome, PunchReason } from "./punch-attempt.ts";
 import { isPunchTarget } from "./punch-target.ts";
@@ -59,19 +60,35 @@ export class HolePuncher {
   readonly #timers: Timers;
   readonly #settings: TraversalSettings;
   readonly #search: PortSearch;
+  readonly #candidates: LocalCandidates;
   /** By the other node. */
   readonly #attempts = new Map<bigint, PunchAttempt>();
   readonly #unasked = new RateLimits<bigint>(UNASKED_PER_WINDOW, WINDOW_MS, MAX_COORDINATORS);
 
-  constructor(host: TraversalHost, timers: Timers, settings: TraversalSettings, search: PortSearch) {
+  constructor(
+    host: TraversalHost,
+    timers: Timers,
+    settings: TraversalSettings,
+    search: PortSearch,
+    candidates: LocalCandidates,
+  ) {
     this.#host = host;
     this.#timers = timers;
     this.#settings = settings;
     this.#search = search;
+    this.#candidates = candidates;
   }
 
-  /** Asks a coordinator for an introduction and punches. Joins an attempt that is under way. Never rejects. */
-  punch(peer: bigint, coordinator: bigint, ownReflex: SocketAddress): Promise<PunchOutcome> {
+  /**
+   * Asks a coordinator for an introduction, which has to come within `introductionMs`, and punches. Joins an attempt that is under
+   * way. Never rejects.
+   */
+  punch(
+    peer: bigint,
+    coordinator: bigint,
+    ownReflex: SocketAddress,
+    introductionMs: number = this.#settings.punchDeadlineMs,
+  ): Promise<PunchOutcome> {
     return new Promise((resolve) => {
       const running = this.#attempts.get(peer);
       if (running !== undefined) {
@@ -80,7 +97,7 @@ export class HolePuncher {
       }
       const attempt = this.#begin(peer, coordinator, "requested");
       attempt.settled.push(resolve);
-      this.#after(attempt, this.#settings.punchDeadlineMs, () => {
+      this.#after(attempt, introductionMs, () => {
         if (attempt.phase === "requested") this.#end(attempt, "no-introduction");
       });
       this.#request(attempt, ownReflex);
@@ -161,7 +178,8 @@ export class HolePuncher {
   /** The peer's session has taken another path. */
   pathChanged(peer: bigint, address: SocketAddress, isDirect: boolean): void {
     const attempt = this.#attempts.get(peer);
-    if (attempt !== undefined && isDirect) this.#end(attempt, "punched", address);
+    if (attempt === undefined || !isDirect) return;
+    this.#end(attempt, this.#candidates.has(peer, address) ? "local-answered" : "punched", address);
   }
 
   /** Gives everything up. */

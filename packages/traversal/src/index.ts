@@ -5,6 +5,7 @@
  */
 
 // Connecting
+export type { ConnectionAttempt, ConnectionTally } from "./connection-tally.ts";
 export type {
   ConnectionCounters,
   ConnectionOutcome,
@@ -13,6 +14,7 @@ export type {
   DirectTarget,
 } from "./direct-connector.ts";
 export type { PunchCounters } from "./hole-puncher.ts";
+export type { CandidateCounters } from "./local-candidates.ts";
 // Reachability
 export { type NatClass, natClassOfTag, natClassOfTags, natTag } from "./nat-class.ts";
 export { NatClassifier } from "./nat-classifier.ts";
