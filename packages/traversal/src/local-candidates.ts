@@ -14,7 +14,8 @@ const MAX_TRIED = 4;
 const STAGGER_MS = 250;
 const ASKS = 3;
 /** Times in ten seconds that a peer is told, and that its addresses are tried: at most 24 questions. */
-const PER_PEER = 2;
+const TOLD_PER_WINDOW = 1;
+const TRIED_PER_WINDOW = 2;
 const WINDOW_MS = 10_000;
 /** Peers whose addresses are known; the one whose were learnt first makes room. */
 const MAX_PEERS = 1_024;
@@ -44,8 +45,8 @@ export class LocalCandidates {
   readonly #timers: Timers;
   readonly #isShared: boolean;
   readonly #ownReflex: () => SocketAddress | undefined;
-  readonly #told = new RateLimits<bigint>(PER_PEER, WINDOW_MS, MAX_PEERS);
-  readonly #taken = new RateLimits<bigint>(PER_PEER, WINDOW_MS, MAX_PEERS);
+  readonly #told = new RateLimits<bigint>(TOLD_PER_WINDOW, WINDOW_MS, MAX_PEERS);
+  readonly #taken = new RateLimits<bigint>(TRIED_PER_WINDOW, WINDOW_MS, MAX_PEERS);
   /** Addresses that are worth a try, by peer, best first. */
   readonly #known = new Map<bigint, readonly SocketAddress[]>();
   readonly #handles = new Set<unknown>();
@@ -68,9 +69,16 @@ export class LocalCandidates {
     this.#tell(peer);
   }
 
-  /** Whether a peer says that it has that address itself. */
+  /**
+   * Whether an address is of the peer's own host rather than of the NAT in front of it. The peer may have come from there before it
+   * has told it.
+   */
   has(peer: bigint, address: SocketAddress): boolean {
-    return this.#known.get(peer)?.some((known) => known.equals(address)) === true;
+    if (!this.#isShared || this.#host.reflexOf(peer)?.equals(address) === true) return false;
+    return (
+      this.#known.get(peer)?.some((known) => known.equals(address)) === true ||
+      this.#isPlausible(peer, address)
+    );
   }
 
   /** Takes the addresses of a peer's host. */
@@ -112,7 +120,8 @@ export class LocalCandidates {
   }
 
   #tell(nodeId: bigint): void {
-    if (!this.#isShared || this.#host.peer(nodeId)?.movesPaths !== true) return;
+    const peer = this.#host.peer(nodeId);
+    if (!this.#isShared || peer?.movesPaths !== true || peer.isDirect) return;
     const addresses = this.#own().flatMap((address) => toBlock(address) ?? []);
     if (addresses.length === 0 || !this.#told.take(nodeId, this.#timers.now())) return;
     const message = encodeRendezvous({ type: "punch-candidates", addresses });
