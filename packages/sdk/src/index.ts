@@ -22,6 +22,7 @@ export type {
   RerouteStats,
   SecurityMode,
   SessionSecurity,
+  SideSocketCounters,
   Transport,
   TransportListener,
 } from "@netmesh/mesh";

@@ -24,6 +24,7 @@ import {
   MeshNode,
   monotonicClock,
   type RerouteStats,
+  type SideSocketCounters,
   systemClock,
   toAnnounced,
   validateCapabilities,
@@ -125,6 +126,8 @@ export interface MeshStats {
   readonly discovery: DiscoveryStats;
   /** Detours of forwarded packets around neighbours that have failed. */
   readonly reroutes: RerouteStats;
+  /** Further sockets that have looked for ways past symmetric NATs. */
+  readonly sideSockets: Readonly<SideSocketCounters>;
   /** Events that nobody wanted: no open stream and no matching `events()`, or a stream that failed before it was opened. */
   readonly unclaimedEvents: number;
   /** Which implementation seals packets. */
@@ -619,6 +622,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
       channels: this.#node.core.channelStats,
       discovery: this.#node.core.discovery,
       reroutes: this.#node.core.reroutes,
+      sideSockets: { ...this.#node.sides.counters },
       unclaimedEvents: this.#inbox.unclaimedEvents,
       aead: this.#node.core.aead.name as AeadName,
       socket: this.#udp?.stats(),
