@@ -49,7 +49,7 @@ export { type Clock, monotonicClock, systemClock } from "./clock.ts";
 export type { DiscoveryStats } from "./control/discovery.ts";
 export { type Neighbor, Neighbors } from "./control/neighbors.ts";
 export { type NextHop, NextHops } from "./control/next-hops.ts";
-export { type AskedPath, PathWatch, type PathWatchOwner } from "./control/path-watch.ts";
+export { type AskedPath, type FollowedPath, PathWatch, type PathWatchOwner } from "./control/path-watch.ts";
 // The core
 export type { CoreConfig, CoreOptions, RelayPolicy, Signer } from "./core/config.ts";
 export { Counters } from "./core/counters.ts";
