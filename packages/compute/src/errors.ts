@@ -17,7 +17,7 @@
  * | `cancelled` | the caller gave up |
  * | `core` | a host or registry failed; the error is a {@link CoreDaemonError} and its `reason` says how |
  *
- * Migrations add {@link MigrationErrorCode}.
+ * Migrations add {@link MigrationErrorCode}, groups {@link GroupErrorCode}.
  */
 export type DaemonErrorCode =
   | "not-ready"
@@ -33,7 +33,8 @@ export type DaemonErrorCode =
   | "migrated"
   | "cancelled"
   | "core"
-  | MigrationErrorCode;
+  | MigrationErrorCode
+  | GroupErrorCode;
 
 /** What an error is about, as far as it applies. */
 export interface DaemonErrorDetails {
@@ -148,6 +149,18 @@ export type MigrationErrorCode =
   | "identity-transport-failed"
   | "not-ready-timeout"
   | "timeout";
+
+/**
+ * Why a group refuses or fails something (§25).
+ *
+ * | Code | Meaning |
+ * |---|---|
+ * | `no-healthy-member` | nobody to route to, or to promote |
+ * | `placement-failed` | no node for a member |
+ * | `registry-failed` | a member could not be made, asked or restored; `cause` |
+ * | `invalid-config` | a size, seed or strategy that no group can have |
+ */
+export type GroupErrorCode = "no-healthy-member" | "placement-failed" | "registry-failed" | "invalid-config";
 
 /** An origin or node id for people: 16 hex digits. */
 export function hexId(id: bigint): string {

@@ -30,6 +30,12 @@ type MutableEntry = { -readonly [K in keyof FactoryEntry]: FactoryEntry[K] };
  */
 export class FactoryRegistry {
   readonly #entries: Map<bigint, MutableEntry> = new Map();
+  readonly #onRemoved: (entry: FactoryEntry) => void;
+
+  /** `onRemoved` is told of every entry that is gone. Must not throw. */
+  constructor(onRemoved: (entry: FactoryEntry) => void = () => {}) {
+    this.#onRemoved = onRemoved;
+  }
 
   /** Entries held. */
   get size(): number {
@@ -59,6 +65,7 @@ export class FactoryRegistry {
     if (found === undefined || (entry !== undefined && entry !== found)) return false;
     this.#entries.delete(originHash);
     found.identity?.zeroize();
+    this.#onRemoved(found);
     return true;
   }
 
@@ -66,6 +73,7 @@ export class FactoryRegistry {
   take(originHash: bigint): FactoryEntry | undefined {
     const found = this.#entries.get(originHash);
     this.#entries.delete(originHash);
+    if (found !== undefined) this.#onRemoved(found);
     return found;
   }
 

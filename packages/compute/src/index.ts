@@ -94,7 +94,13 @@ export {
 
 // Daemons
 
-export type { CapabilityFilter } from "./capability-filter.ts";
+export {
+  type CapabilityFilter,
+  matchesFilter,
+  type NodeCapabilities,
+  type NodeGpu,
+  type NodeModel,
+} from "./capability-filter.ts";
 export {
   type Awaitable,
   type ControlEvent,
@@ -119,6 +125,7 @@ export {
   DaemonError,
   type DaemonErrorCode,
   type DaemonErrorDetails,
+  type GroupErrorCode,
   type MigrationErrorCode,
 } from "./errors.ts";
 export { type DaemonTime, platformTime } from "./time.ts";
@@ -139,6 +146,7 @@ export {
   type DaemonRuntimeOptions,
   DEFAULT_GRACE_MS,
   type DeliveryObserver,
+  type ExpectedDaemon,
   type RuntimeState,
   type SpawnOptions,
 } from "./runtime/daemon-runtime.ts";
@@ -149,3 +157,42 @@ export type {
   RuntimeParts,
   RuntimePeers,
 } from "./runtime/peer-network.ts";
+
+// Placement
+
+export type { PlacementCandidate, PlacementDirectory, PlacementScore } from "./placement/candidate.ts";
+export {
+  type PlacementIntent,
+  type PlacementRequirement,
+  type PlacementResource,
+  requirementScore,
+  type StandardPlacementAxes,
+  standardPlacement,
+} from "./placement/placement-score.ts";
+export {
+  type DaemonRequirements,
+  MIGRATION_TARGET_TAG,
+  type PlacementDecision,
+  type PlacementReason,
+  Scheduler,
+} from "./placement/scheduler.ts";
+
+// Groups
+
+export { DaemonGroup, type GroupConfig, MAX_RECOVERIES_PER_TICK } from "./groups/daemon-group.ts";
+export { DEFAULT_MAX_BACKLOG } from "./groups/event-backlog.ts";
+export { ForkGroup, type ForkGroupConfig } from "./groups/fork-group.ts";
+export { GroupError } from "./groups/group-error.ts";
+export type { SpreadOptions } from "./groups/group-members.ts";
+export type { MemberAddress, MemberPlan, RemoteMembers, RuntimePlacement } from "./groups/member-hosting.ts";
+export { GROUP_SEED_SIZE, MAX_GROUP_MEMBERS, replicaGroupId, replicaIdentity } from "./groups/member-keys.ts";
+export type { GroupHealth, MemberInfo } from "./groups/member-roster.ts";
+export type { MemberLoad, RouteContext, RoutingStrategy } from "./groups/member-router.ts";
+export { ReplicaGroup, type ReplicaGroupConfig } from "./groups/replica-group.ts";
+export { ScalableGroup } from "./groups/scalable-group.ts";
+export {
+  type PromotionChain,
+  StandbyGroup,
+  type StandbyGroupConfig,
+  type StandbyMemberInfo,
+} from "./groups/standby-group.ts";

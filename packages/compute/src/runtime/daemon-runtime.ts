@@ -19,7 +19,15 @@ import {
 import { DaemonRegistry, type RegistryEvent } from "../daemon-registry.ts";
 import { CoreDaemonError, DaemonError, hexId, messageOf } from "../errors.ts";
 import { type FactoryEntry, type FactoryPlan, FactoryRegistry } from "../factory-registry.ts";
+import { ForkGroup, type ForkGroupConfig } from "../groups/fork-group.ts";
+import type { GroupContext } from "../groups/group-members.ts";
+import { LocalMembers } from "../groups/local-members.ts";
+import type { MemberPlan, RuntimePlacement } from "../groups/member-hosting.ts";
+import { ReplicaGroup, type ReplicaGroupConfig } from "../groups/replica-group.ts";
+import { StandbyGroup, type StandbyGroupConfig } from "../groups/standby-group.ts";
 import type { CausalEvent } from "../state/causal-event.ts";
+import { parentHash } from "../state/causal-link.ts";
+import type { ForkRecord } from "../state/fork-record.ts";
 import { decodeSnapshot, type StateSnapshot } from "../state/snapshot.ts";
 import type { Subscription } from "../state/subscription-ledger.ts";
 import { type DaemonTime, platformTime } from "../time.ts";
@@ -32,12 +40,16 @@ export type RuntimeState = "registering" | "ready" | "shutting-down";
 /** What a shutdown leaves daemons to come to an end, unless told otherwise. */
 export const DEFAULT_GRACE_MS = 1000;
 
+const NO_BYTES = new Uint8Array(0);
+
 /** What a runtime is made of. */
 export interface DaemonRuntimeOptions {
   /** Other nodes, and what answers them; without, daemons stay here. */
   readonly peers?: RuntimePeers;
   /** How daemons become members of channels; without, they cannot. */
   readonly channels?: ChannelMembership;
+  /** Where the members of groups can live besides here. */
+  readonly placement?: RuntimePlacement;
   /** The platform's by default. */
   readonly time?: DaemonTime;
   /** Makes the keys of daemons that are spawned without one; the platform's by default. */
@@ -56,6 +68,21 @@ export interface SpawnOptions {
   readonly config?: DaemonHostConfig;
   /** Gives up making the daemon when aborted. */
   readonly signal?: AbortSignal;
+}
+
+/** A daemon that may arrive by a migration. */
+export interface ExpectedDaemon {
+  readonly originHash: bigint;
+  /**
+   * Resolves when the migration is complete and the daemon lives here. Rejects with `cancelled` when it is forgotten, and with
+   * `shutting-down`; need not be waited for.
+   */
+  readonly arrived: Promise<DaemonHandle>;
+}
+
+interface Arrival {
+  readonly resolve: (daemon: DaemonHandle) => void;
+  readonly reject: (error: DaemonError) => void;
 }
 
 /** Sees what was delivered; its failure is not the delivery's. */
@@ -80,9 +107,14 @@ export class DaemonRuntime {
   /** Answers peers from the beginning, so that one that asks too early hears that this node is not ready yet (§26.1). */
   readonly #handler: PeerMessageHandler | undefined;
   readonly #kinds: Map<string, DaemonFactory> = new Map();
-  readonly #factories: FactoryRegistry = new FactoryRegistry();
+  readonly #factories: FactoryRegistry = new FactoryRegistry((entry) => this.#onEntryRemoved(entry));
+  /** Who waits for daemons to arrive; an entry goes with that of the registry. */
+  readonly #expected: Map<FactoryEntry, Arrival> = new Map();
   readonly #daemons: DaemonRegistry;
   readonly #observers: Set<DeliveryObserver> = new Set();
+  /** Groups that have not been closed: no more than the application makes. */
+  readonly #groups: Set<{ forget(): void }> = new Set();
+  readonly #groupContext: GroupContext;
   readonly #handleOwner: HandleOwner = {
     requireHost: (host) => this.#requireHost(host),
     deliver: (originHash, event) => this.deliver(originHash, event),
@@ -93,7 +125,7 @@ export class DaemonRuntime {
   #ending: Promise<void> | undefined;
 
   constructor(options: DaemonRuntimeOptions = {}) {
-    const { peers, channels, time = platformTime, random, onEvent, explainAbsence } = options;
+    const { peers, channels, time = platformTime, random, onEvent, explainAbsence, placement } = options;
     this.#time = time;
     this.#random = random;
     this.#peers = peers;
@@ -102,6 +134,18 @@ export class DaemonRuntime {
       ...(onEvent === undefined ? {} : { onEvent }),
       ...(explainAbsence === undefined ? {} : { explainAbsence }),
     });
+    this.#groupContext = {
+      nodeId: placement?.directory.nodeId ?? peers?.network.nodeId ?? 0n,
+      local: new LocalMembers({
+        daemons: this.#daemons,
+        spawnMember: (member) => this.#spawnMember(member),
+        stopMember: (originHash) => this.stop(originHash),
+        deliver: (originHash, event) => this.deliver(originHash, event),
+      }),
+      placement,
+      random,
+      onClose: (group) => void this.#groups.delete(group),
+    };
     if (peers === undefined) return;
     this.#handler = peers.createHandler({
       network: peers.network,
@@ -190,6 +234,8 @@ export class DaemonRuntime {
     this.#peers?.network.setHandler(undefined);
     this.#factories.clear();
     this.#observers.clear();
+    for (const group of this.#groups) group.forget();
+    this.#groups.clear();
     await Promise.all(
       this.#daemons.origins().map(async (originHash) => {
         const host = this.#daemons.require(originHash);
@@ -253,6 +299,62 @@ export class DaemonRuntime {
     return await this.#spawn(kind, identity, options, (daemon, hostOptions) =>
       DaemonHost.fromSnapshot(decoded, identity, daemon, hostOptions),
     );
+  }
+
+  /**
+   * Makes a daemon of a kind at the beginning of a fork, with the state of a snapshot if there is one, of whatever entity. Rejects as
+   * `spawn` does, and with `restore-failed` when the fork is not the identity's, or the state is refused.
+   */
+  async spawnFork(
+    kind: string,
+    record: ForkRecord,
+    options: SpawnOptions & { readonly identity: Identity; readonly state?: Uint8Array },
+  ): Promise<DaemonHandle> {
+    const { identity, state } = options;
+    if (record.forkedOrigin !== identity.originHash) {
+      const text = `the fork is of ${hexId(record.forkedOrigin)}, not ${hexId(identity.originHash)}`;
+      throw new CoreDaemonError("restore-failed", text, { originHash: identity.originHash });
+    }
+    return await this.#spawn(kind, identity, options, async (daemon, hostOptions) => {
+      const host = DaemonHost.fromFork(record, identity, daemon, hostOptions);
+      if (state !== undefined) await restoreAtFork(host, record, state);
+      return host;
+    });
+  }
+
+  /**
+   * A group of workers with keys that follow from a seed (§25). Rejects with a `GroupError`: `invalid-config`, `placement-failed`,
+   * `registry-failed`; and with `not-ready`, `shutting-down` or `factory-not-found`. Nothing is left of it then. As all groups.
+   */
+  async replicaGroup(kind: string, config: ReplicaGroupConfig): Promise<ReplicaGroup> {
+    return await this.#group(kind, () => ReplicaGroup.create(this.#groupContext, kind, config));
+  }
+
+  /** A group of independent descendants of one chain (§25). */
+  async forkGroup(kind: string, config: ForkGroupConfig): Promise<ForkGroup> {
+    return await this.#group(kind, () => ForkGroup.create(this.#groupContext, kind, config));
+  }
+
+  /** A daemon, and others that take its place (§25). */
+  async standbyGroup(kind: string, config: StandbyGroupConfig): Promise<StandbyGroup> {
+    return await this.#group(kind, () => StandbyGroup.create(this.#groupContext, kind, config));
+  }
+
+  async #group<G extends { forget(): void }>(kind: string, create: () => Promise<G>): Promise<G> {
+    this.#requireReady();
+    this.#requireKind(kind);
+    const group = await create();
+    if (this.#state === "shutting-down") {
+      group.forget();
+      throw shuttingDown();
+    }
+    this.#groups.add(group);
+    return group;
+  }
+
+  async #spawnMember({ kind, identity, config, fork, state }: MemberPlan): Promise<void> {
+    if (fork === undefined) await this.spawn(kind, { identity, config });
+    else await this.spawnFork(kind, fork, { identity, config, ...(state === undefined ? {} : { state }) });
   }
 
   async #spawn(
@@ -418,11 +520,29 @@ export class DaemonRuntime {
     kind: string,
     originHash: bigint,
     options: { readonly from?: bigint; readonly config?: DaemonHostConfig } = {},
-  ): void {
+  ): ExpectedDaemon {
     const plan = this.#requirePlan(kind, options.config);
     this.#requireAbsent(originHash);
-    this.#factories.registerPlaceholder(originHash, plan);
+    const entry = this.#factories.registerPlaceholder(originHash, plan);
     if (options.from !== undefined) this.#factories.bindExpectedOrchestrator(originHash, options.from);
+    const arrived = new Promise<DaemonHandle>((resolve, reject) => {
+      this.#expected.set(entry, { resolve, reject });
+    });
+    // Whoever does not wait for it is not told of its end either.
+    arrived.catch(() => undefined);
+    return { originHash, arrived };
+  }
+
+  /** An entry is gone, as it is when its daemon has arrived, or is not expected any more. */
+  #onEntryRemoved(entry: FactoryEntry): void {
+    const waiting = this.#expected.get(entry);
+    if (waiting === undefined) return;
+    this.#expected.delete(entry);
+    const { originHash, kind } = entry;
+    const host = this.#daemons.get(originHash);
+    if (this.#state === "shutting-down") waiting.reject(shuttingDown());
+    else if (host === undefined) waiting.reject(cancelled({ kind, originHash }, undefined));
+    else waiting.resolve(new DaemonHandle(this.#handleOwner, host));
   }
 
   /** Allows a daemon whose key is known here, and copied, to arrive without it. Throws as `expectMigration`. */
@@ -496,6 +616,28 @@ export class DaemonRuntime {
   #requireReady(): void {
     if (this.#state === "ready") return;
     throw this.#state === "registering" ? notReady() : shuttingDown();
+  }
+}
+
+/** Gives a daemon at the beginning of a fork a state, and leaves it there. Closes the host when that fails. */
+async function restoreAtFork(
+  host: DaemonHost,
+  { forkGenesis }: ForkRecord,
+  state: Uint8Array,
+): Promise<void> {
+  try {
+    await host.restoreFrom({
+      entityId: host.identity.entityId,
+      throughSeq: forkGenesis.sequence,
+      chainLink: forkGenesis,
+      createdAt: 0n,
+      state,
+      bindings: NO_BYTES,
+      headHash: parentHash(forkGenesis, NO_BYTES),
+    });
+  } catch (error) {
+    await host.close();
+    throw error;
   }
 }
 
