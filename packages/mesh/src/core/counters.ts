@@ -32,6 +32,8 @@ export class Counters {
   pingwavesSent = 0;
   pingwaveTaken = 0;
   pingwaveDropped = 0;
+  /** Copies of pingwaves that were not passed on because their origin is farther than floods reach. */
+  pingwaveScoped = 0;
   /** Plain pingwaves from the address of a neighbour that sends sealed ones. */
   pingwaveForged = 0;
 
@@ -102,6 +104,8 @@ export class Counters {
   announcementsForwarded = 0;
   /** Announcements of others that were not passed on: with their hops they have more than 8104 bytes. */
   announcementTooLarge = 0;
+  /** Copies of announcements that were not passed on because their author is farther than floods reach. */
+  announcementScoped = 0;
   announcementsTaken = 0;
   announcementsExpired = 0;
   /** Announcements dropped: over the budget, no announcement, of the wrong sender or too far travelled, known already, without

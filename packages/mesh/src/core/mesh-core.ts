@@ -119,7 +119,11 @@ export class MeshCore {
     this.#sessions.observe(liveness);
     this.#sessions.observe(this.#healer);
     this.#handshaker = new Handshaker(state, this.#sessions);
-    const index = new CapabilityIndex(state.config.maxIndexedNodes, state.config.nodeId);
+    const index = new CapabilityIndex(
+      state.config.maxIndexedNodes,
+      state.config.nodeId,
+      state.config.floodNodes,
+    );
     const subnets = new Subnets(state, index);
     this.#announcer = new Announcer(state, writer, index);
     this.#capabilities = new CapabilityExchange(state, writer, this.#announcer, index, subnets);
