@@ -9,7 +9,9 @@ import {
 } from "@netmesh/routing";
 import {
   encodeSealedPingwave,
+  high32,
   isPingwave,
+  low32,
   MAX_PINGWAVE_HOPS,
   NETMESH_CONTROL,
   NodeHealth,
@@ -67,6 +69,7 @@ export class Discovery implements Alarm, PeerObserver, PingwaveSink {
   /** How far pingwaves are passed on to netmesh peers; counted anew with every pingwave of this node. */
   readonly #scope: FloodScope;
   #radius = MAX_PINGWAVE_HOPS;
+  readonly #confirmWithinMs: number;
   readonly #view = new PingwaveView();
   readonly #scratch = new Uint8Array(PINGWAVE_SIZE);
   readonly #random = new Uint8Array(4);
@@ -75,7 +78,8 @@ export class Discovery implements Alarm, PeerObserver, PingwaveSink {
     const { config, nowMs, hashSeed } = state;
     this.#state = state;
     this.#writer = writer;
-    const confirmWithinMs = Math.max(MIN_CONFIRM_MS, CONFIRM_WITHIN_PINGWAVES * config.heartbeatMs);
+    this.#confirmWithinMs = Math.max(MIN_CONFIRM_MS, CONFIRM_WITHIN_PINGWAVES * config.heartbeatMs);
+    const confirmWithinMs = this.#confirmWithinMs;
     this.graph = new ProximityGraph(config.nodeId, {
       hashSeed,
       radius: config.discoveryHops,
@@ -101,6 +105,16 @@ export class Discovery implements Alarm, PeerObserver, PingwaveSink {
       routes: this.#state.routes.routeCount,
       destinations: this.#state.nextHops.size,
     };
+  }
+
+  /** How long a way holds without a word of its next hop, in milliseconds. */
+  get confirmWithinMs(): number {
+    return this.#confirmWithinMs;
+  }
+
+  /** Whether the node's pingwaves come here: one has within the last moments. */
+  isNear(nodeId: bigint): boolean {
+    return this.graph.silenceMs(low32(nodeId), high32(nodeId), this.#state.nowMs) <= this.#confirmWithinMs;
   }
 
   /** The nodes that pingwaves have told of, nearest first. */

@@ -34,6 +34,19 @@ export class Counters {
   pingwaveDropped = 0;
   /** Copies of pingwaves that were not passed on because their origin is farther than floods reach. */
   pingwaveScoped = 0;
+  /** Lookups of this node that have found the way to a node, and those that have not. */
+  lookupsFound = 0;
+  lookupsFailed = 0;
+  /** Messages about ways to nodes: requests sent, own and passed on, and answers. */
+  lookupRequestsSent = 0;
+  lookupAnswersSent = 0;
+  /** Those dropped: of no neighbour, over the budget, known already, at the end of their way, not asked for, not of whom they say. */
+  lookupRefused = 0;
+  lookupLimited = 0;
+  lookupRepeated = 0;
+  lookupExhausted = 0;
+  lookupUnsolicited = 0;
+  lookupForged = 0;
   /** Plain pingwaves from the address of a neighbour that sends sealed ones. */
   pingwaveForged = 0;
 

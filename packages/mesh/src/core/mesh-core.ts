@@ -20,6 +20,7 @@ import { Discovery, type DiscoveryStats } from "../control/discovery.ts";
 import { Healer } from "../control/healing.ts";
 import { KeepAlives } from "../control/keep-alives.ts";
 import { Liveness } from "../control/liveness.ts";
+import { NodeLookups } from "../control/node-lookups.ts";
 import {
   requireSubprotocolId,
   type SubprotocolHandler,
@@ -82,6 +83,7 @@ export class MeshCore {
   readonly #channels: Channels;
   readonly #discovery: Discovery;
   readonly #healer: Healer;
+  readonly #lookups: NodeLookups;
   readonly #liveness: Liveness;
   readonly #keepAlives: KeepAlives;
   #isClosed = false;
@@ -114,10 +116,13 @@ export class MeshCore {
     this.#discovery = new Discovery(state, writer);
     this.#healer = new Healer(state, liveness, this.#sessions);
     this.#healer.measure((neighbor, roundTripMs) => this.#discovery.onRoundTrip(neighbor, roundTripMs));
+    this.#lookups = new NodeLookups(state, writer, this.#discovery);
+    this.#healer.searchWith((nodeId) => this.#lookups.repair(nodeId));
     // In this order: who is a neighbour is known before anything is sent another way.
     this.#sessions.observe(this.#discovery);
     this.#sessions.observe(liveness);
     this.#sessions.observe(this.#healer);
+    this.#sessions.observe(this.#lookups);
     this.#handshaker = new Handshaker(state, this.#sessions);
     const index = new CapabilityIndex(
       state.config.maxIndexedNodes,
@@ -150,6 +155,7 @@ export class MeshCore {
       prober,
       relay: new Relay(state),
       discovery: this.#discovery,
+      lookups: this.#lookups,
       liveness,
       keepAlives: this.#keepAlives,
       subprotocols: this.#subprotocols,
@@ -593,6 +599,15 @@ export class MeshCore {
   /** The next hop to that node. */
   route(nodeId: bigint): SocketAddress | undefined {
     return this.#state.routes.lookupId(nodeId, this.#state.nowMs);
+  }
+
+  /**
+   * Looks for the way to a node that is farther than pingwaves come; `node-found` or `node-not-found` follows, within seconds.
+   * Throws `config` without an identity, `invalid-argument` for this node itself and when 64 nodes are looked for.
+   */
+  lookUp(nodeId: bigint): void {
+    this.#enter();
+    this.#lookups.start(nodeId);
   }
 
   /** The nodes that pingwaves tell of, nearest first; nothing in it is proven. */
