@@ -40,16 +40,16 @@ export class Simulation {
   readonly #byAddress = new Map<string, SimulatedNode>();
   readonly #listeners = new Set<(event: CoreEvent, node: SimulatedNode) => void>();
 
-  constructor(topology: Topology, mode: FloodMode, seed: number) {
+  constructor(topology: Topology, mode: FloodMode, seed: number, floodNodes?: number) {
     this.topology = topology;
     this.mode = mode;
     this.random = new SeededRandom(seed);
     this.#net = new MemoryNetwork(this.clock, new SeededRandom(seed ^ 0x5eed), LINK);
     const psk = this.random.bytes(32);
-    for (let index = 0; index < topology.size; index++) this.#add(index, mode, psk);
+    for (let index = 0; index < topology.size; index++) this.#add(index, mode, psk, floodNodes);
   }
 
-  #add(index: number, mode: FloodMode, psk: Uint8Array): void {
+  #add(index: number, mode: FloodMode, psk: Uint8Array, floodNodes: number | undefined): void {
     const identity = Identity.generate(this.random as RandomSource);
     const keys = staticKeyPairFromIdentity(identity);
     const transport = this.#net.bind();
@@ -63,7 +63,10 @@ export class Simulation {
       random: this.random as RandomSource,
       aead: this.aead,
       features: mode === "flood" ? ALL_FEATURES & ~PeerFeature.SCOPED_FLOODS : ALL_FEATURES,
+      ...(floodNodes === undefined ? {} : { floodNodes }),
       requireSignedCapabilities: false,
+      // When nodes announce themselves is up to the experiment.
+      minAnnounceIntervalMs: 0,
       // How fast a mesh starts is not what is measured.
       handshakesPerSecond: { perSource: 1_000_000, total: 1_000_000 },
       // What a path carries is not found out here; see docs/protocol/path-mtu.md for what that costs.

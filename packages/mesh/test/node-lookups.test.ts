@@ -58,9 +58,7 @@ describe("a node that is farther than pingwaves come", () => {
     expect(first.core.route(last.nodeId)).toBeUndefined();
     first.call((core) => core.lookUp(last.nodeId));
     network.advance(5_000);
-    expect(found(first)).toEqual([
-      { nodeId: last.nodeId, hops: 11, via: at(1).transport.localAddress.key },
-    ]);
+    expect(found(first)).toEqual([{ nodeId: last.nodeId, hops: 11, via: at(1).transport.localAddress.key }]);
     first.connect(last, at(1));
     const receiving = new Receiving(last, first, 9n, RELIABLE);
     const sending = new Sending(first, last, 9n, RELIABLE);
@@ -142,7 +140,11 @@ describe("a neighbour that lies about ways", () => {
   it("changes no route by answers that nobody has asked for", () => {
     const { network, at } = row(3);
     const { identity } = at(2);
-    const answer = { kind: NodeLookupKind.ANSWER, originId: at(1).nodeId, targetId: identity.nodeId } as const;
+    const answer = {
+      kind: NodeLookupKind.ANSWER,
+      originId: at(1).nodeId,
+      targetId: identity.nodeId,
+    } as const;
     const stranger = Identity.generate(new SeededRandom(5));
     tell(network, at(0), at(1), signed(network, stranger, { ...answer, targetId: stranger.nodeId }));
     network.advance(100);
@@ -153,7 +155,12 @@ describe("a neighbour that lies about ways", () => {
   it("cannot answer for the node that is looked for", () => {
     const { network, at } = row(3);
     const target = Identity.generate(new SeededRandom(6)).nodeId;
-    tell(network, at(0), at(1), signed(network, at(0).identity, { originId: at(0).nodeId, targetId: target }));
+    tell(
+      network,
+      at(0),
+      at(1),
+      signed(network, at(0).identity, { originId: at(0).nodeId, targetId: target }),
+    );
     network.advance(100);
     // Node 2 was asked by node 1, and answers with a signature of its own.
     const { nodeId: originId } = at(0);

@@ -89,7 +89,14 @@ export {
 export type { OverflowPolicy } from "./event-queue.ts";
 export type { EventBatch, EventFilter, InboundEvent } from "./inbound-event.ts";
 export type { EventsOptions } from "./inbox.ts";
-export { type DiscoveredNode, Mesh, type MeshEvents, type MeshStats, type NodeCapabilities } from "./mesh.ts";
+export {
+  type DiscoveredNode,
+  type FoundNode,
+  Mesh,
+  type MeshEvents,
+  type MeshStats,
+  type NodeCapabilities,
+} from "./mesh.ts";
 export { type DirectConnection, MeshNat, type NatOptions } from "./mesh-nat.ts";
 export type { AeadName, MeshOptions, PeerContact, StreamOptions } from "./mesh-options.ts";
 // Data

@@ -111,6 +111,15 @@ export interface DiscoveredNode {
   readonly via: string;
 }
 
+/** The way to a node that was looked for. */
+export interface FoundNode {
+  readonly nodeId: bigint;
+  /** Hops to it. */
+  readonly hops: number;
+  /** The address of the neighbour over which it is reached; what `connectVia` takes for a relay. */
+  readonly via: string;
+}
+
 /** Figures of a {@link Mesh}; numbers that only grow, but for the first ones, up to `channels`. */
 export interface MeshStats {
   readonly peers: number;
@@ -133,8 +142,8 @@ export interface MeshStats {
   readonly counters: Readonly<Counters>;
 }
 
-interface Pending {
-  resolve(peer: Peer): void;
+interface Pending<T = Peer> {
+  resolve(value: T): void;
   reject(reason: unknown): void;
 }
 
@@ -150,6 +159,8 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   readonly #udp: UdpTransport | undefined;
   readonly #attempts = new Map<number, Pending>();
   readonly #accepts = new Map<bigint, Pending>();
+  /** Nodes that are looked for; the engine bounds them. */
+  readonly #lookups = new Map<bigint, Pending<FoundNode>>();
   readonly #inbox = new Inbox();
   readonly #subprotocols = new Map<number, Pick<SubprotocolOptions, "onMessage"> & { handle: Subprotocol }>();
   readonly #channels: MeshChannels;
@@ -413,6 +424,33 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     return peer === undefined ? undefined : this.#view(peer);
   }
 
+  /**
+   * Looks for the way to a node that is farther than {@link discoveredNodes} reaches: up to 16 hops, over netmesh nodes. The
+   * node itself has answered over that way; `connectVia(way.via, contact)` takes it. Rejects with `peer-not-reachable` when
+   * nobody knows it, within seconds; `handshake-in-flight` when it is looked for already.
+   */
+  async findNode(nodeId: bigint, options: OpOptions = {}): Promise<FoundNode> {
+    this.#requireRunning();
+    requireId(nodeId, "nodeId");
+    if (this.#lookups.has(nodeId)) {
+      throw new TransportError("handshake-in-flight", "this node is looked for already");
+    }
+    return await abortable<FoundNode>(
+      signalOf(options),
+      (pending) => {
+        try {
+          this.#node.core.lookUp(nodeId);
+        } catch (error) {
+          pending.reject(toNetError(error));
+          return;
+        }
+        this.#lookups.set(nodeId, pending);
+        this.#node.touch();
+      },
+      () => this.#lookups.delete(nodeId),
+    );
+  }
+
   /** The nodes that are heard of, nearest first: neighbours, and nodes behind up to `discoveryHops` relays. */
   discoveredNodes(): DiscoveredNode[] {
     return this.#node.core.discoveredNodes.map(({ id, hops, latencyUs, address }) => ({
@@ -637,9 +675,11 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
 
   async #close(graceMs: number): Promise<void> {
     const error = new ShutdownError();
-    for (const pending of [...this.#attempts.values(), ...this.#accepts.values()]) pending.reject(error);
+    for (const pending of [...this.#attempts.values(), ...this.#accepts.values(), ...this.#lookups.values()])
+      pending.reject(error);
     this.#attempts.clear();
     this.#accepts.clear();
+    this.#lookups.clear();
     this.#channels.shutdown(error);
     await this.#inbox.closeStreams(graceMs);
     await this.#traversal?.close();
@@ -700,6 +740,16 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
         return;
       case "keep-alive":
         return;
+      case "node-found": {
+        const { nodeId, via, hops } = event;
+        this.#settle(this.#lookups, nodeId)?.resolve({ nodeId, via: via.key, hops });
+        return;
+      }
+      case "node-not-found":
+        this.#settle(this.#lookups, event.nodeId)?.reject(
+          new TransportError("peer-not-reachable", `nobody within reach knows node ${hex(event.nodeId)}`),
+        );
+        return;
       case "path-changed":
         this.#onPath(event.peer);
         return;
@@ -722,7 +772,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     }
   }
 
-  #settle<K>(map: Map<K, Pending>, key: K): Pending | undefined {
+  #settle<K, V>(map: Map<K, V>, key: K): V | undefined {
     const pending = map.get(key);
     map.delete(key);
     return pending;
