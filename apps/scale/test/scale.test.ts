@@ -2,6 +2,7 @@ import { SeededRandom } from "@netmesh/mesh/testing";
 import { describe, expect, it } from "vitest";
 import { drawPlots } from "../src/chart/plots.ts";
 import { type ExperimentOptions, type ExperimentResult, runExperiment } from "../src/experiment.ts";
+import { modelTraffic } from "../src/model.ts";
 import { parseReport, REPORT_SCHEMA, type Report, withResult } from "../src/report.ts";
 import { parseSettings } from "../src/settings.ts";
 import type { FloodMode } from "../src/simulation.ts";
@@ -88,8 +89,19 @@ describe("a report", () => {
     const plots = drawPlots(report);
     expect([...plots.keys()]).toContain("control-bytes");
     for (const svg of plots.values()) expect(svg).toMatch(/^<svg [^>]*viewBox[\s\S]*<\/svg>\n$/);
-    expect(plots.get("control-bytes")?.match(/<polyline/g)).toHaveLength(TOPOLOGIES.length);
+    expect(plots.get("convergence")?.match(/<polyline/g)).toHaveLength(TOPOLOGIES.length);
     expect(drawPlots(NONE).size).toBe(0);
+  });
+});
+
+describe("the model", () => {
+  it("counts what a simulation measures where everything is flooded", () => {
+    const mesh = makeTopology("random", 60, new SeededRandom(SMALL.seed));
+    const { controlBytesBy } = run({ nodes: 60, mode: "flood", withFailures: false });
+    const counted = modelTraffic(mesh, "flood", 550);
+    for (const kind of ["heartbeat", "pingwave", "announcement"] as const) {
+      expect(Math.abs(counted[kind] / controlBytesBy[kind] - 1), kind).toBeLessThan(0.2);
+    }
   });
 });
 

@@ -2,8 +2,8 @@
 export interface Series {
   readonly name: string;
   readonly points: readonly (readonly [x: number, y: number])[];
-  /** Drawn in dashes: what something is compared with. */
-  readonly isDashed?: boolean;
+  /** Lengths of dashes and gaps, for a line that something is compared with; drawn through without. */
+  readonly dashes?: string;
   /** Lines of one color belong together. */
   readonly color: number;
 }
@@ -61,7 +61,7 @@ export function renderLineChart({ title, xLabel, yLabel, series, isLinear = fals
   series.forEach((line, i) => {
     const drawn = line.points.filter((point) => isLinear || point[1] > 0);
     const color = COLORS[line.color % COLORS.length] as string;
-    const dashes = line.isDashed === true ? ' stroke-dasharray="6 4"' : "";
+    const dashes = line.dashes === undefined ? "" : ` stroke-dasharray="${line.dashes}"`;
     const path = drawn.map(([px, py]) => `${round(x.at(px))},${round(y.at(py))}`).join(" ");
     parts.push(`<polyline points="${path}" fill="none" stroke="${color}" stroke-width="2"${dashes}/>`);
     for (const [px, py] of drawn) {

@@ -1,46 +1,63 @@
+import { SeededRandom } from "@netmesh/mesh/testing";
 import type { ExperimentResult } from "../experiment.ts";
+import { type ModelledTraffic, modelTraffic } from "../model.ts";
 import type { Report } from "../report.ts";
 import type { FloodMode } from "../simulation.ts";
-import { TOPOLOGIES } from "../topology.ts";
+import { makeTopology, TOPOLOGIES } from "../topology.ts";
 import { type LineChart, renderLineChart, type Series } from "./line-chart.ts";
 
 const NODES = "nodes";
+const RATE = "bytes per node and second";
+const COUNTED_SIZES: readonly number[] = [10, 100, 1_000, 10_000];
+const COUNTED_SEED = 1;
+/** Size of the datagrams in which simulated nodes announce themselves. */
+const ANNOUNCEMENT_BYTES = 550;
+
+type Reading = (result: ExperimentResult) => number | null | undefined;
 
 /** The plots of a report, as SVG by the name of the file. Those for which nothing was measured are left out. */
 export function drawPlots({ results }: Report): Map<string, string> {
   const plots = new Map<string, string>();
+  if (results.length === 0) return plots;
   const add = (name: string, chart: Omit<LineChart, "xLabel"> & { readonly xLabel?: string }) => {
     if (chart.series.length > 0) plots.set(name, renderLineChart({ xLabel: NODES, ...chart }));
   };
-  const compared = (title: string, yLabel: string, read: Reading) => ({
+  const plain = (title: string, yLabel: string, read: Reading, isLinear = false) => ({
     title,
     yLabel,
-    series: [...lines(results, "scoped", read), ...lines(results, "flood", read)],
-  });
-  const plain = (title: string, yLabel: string, read: Reading) => ({
-    title,
-    yLabel,
+    isLinear,
     series: lines(results, "scoped", read),
   });
-  add(
-    "control-bytes",
-    compared("Control traffic", "bytes per node and second", (r) => r.controlBytes),
-  );
-  add(
-    "announcement-bytes",
-    compared(
-      "Control traffic: announcements",
-      "bytes per node and second",
-      (r) => r.controlBytesBy.announcement,
-    ),
-  );
+  add("control-bytes", {
+    title: "Control traffic",
+    yLabel: RATE,
+    series: [
+      ...lines(results, "scoped", (r) => r.controlBytes),
+      ...counted("scoped", total),
+      ...counted("flood", total),
+    ],
+  });
+  add("announcement-bytes", {
+    title: "Control traffic: announcements",
+    yLabel: RATE,
+    series: [
+      ...lines(results, "scoped", (r) => r.controlBytesBy.announcement),
+      ...counted("scoped", ({ announcement }) => announcement),
+      ...counted("flood", ({ announcement }) => announcement),
+    ],
+  });
+  add("model", {
+    title: "Floods only: simulated and counted",
+    yLabel: RATE,
+    series: [...lines(results, "flood", (r) => r.controlBytes), ...counted("flood", total)],
+  });
   add(
     "memory",
-    plain("Memory", "KiB per node", (r) => (r.memoryBytesPerNode ?? 0) / 1_024),
+    plain("Memory", "KiB per node", (r) => r.memoryBytesPerNode && r.memoryBytesPerNode / 1_024),
   );
   add(
     "known-nodes",
-    plain("Nodes whose announcement a node holds", "nodes", (r) => r.knownByAnnouncement),
+    plain("Announcements that a node holds", "announcements", (r) => r.knownByAnnouncement),
   );
   add(
     "lookup-bytes",
@@ -50,41 +67,33 @@ export function drawPlots({ results }: Report): Map<string, string> {
     "lookup-time",
     plain("Finding a node 5 to 16 hops away", "milliseconds", (r) => r.far?.milliseconds),
   );
-  const isLinear = true;
-  add("convergence", {
-    ...plain("Convergence", "seconds until near pairs have a way", (r) => r.convergenceS),
-    isLinear,
-  });
+  add(
+    "convergence",
+    plain("Convergence", "seconds until near pairs have a way", (r) => r.convergenceS, true),
+  );
   const near = lines(results, "scoped", (r) => r.nearStretch);
-  const far = lines(results, "scoped", (r) => r.far?.stretch, " (looked up)").map((line) => ({
+  const far = lines(results, "scoped", (r) => r.far?.stretch).map((line) => ({
     ...line,
-    isDashed: true,
+    name: `${line.name} (looked up)`,
+    dashes: "6 4",
   }));
-  add("stretch", {
-    title: "Length of ways over the shortest",
-    yLabel: "stretch",
-    series: [...near, ...far],
-    isLinear,
-  });
+  const series = [...near, ...far];
+  add("stretch", { title: "Length of ways over the shortest", yLabel: "stretch", series, isLinear: true });
   add("healing", {
-    title: "Healing after nodes are killed: largest mesh in which it was simulated",
+    title: "Healing after nodes are killed",
     xLabel: "share of the nodes killed",
     yLabel: "seconds",
     series: healing(results),
-    isLinear,
+    isLinear: true,
   });
-  add("merge", { ...plain("Merging after a partition of 40 s", "seconds", (r) => r.mergeS), isLinear });
+  add(
+    "merge",
+    plain("Merging after a partition of 40 s", "seconds", (r) => r.mergeS, true),
+  );
   return plots;
 }
 
-type Reading = (result: ExperimentResult) => number | null | undefined;
-
-function lines(
-  results: readonly ExperimentResult[],
-  mode: FloodMode,
-  read: Reading,
-  suffix: string = mode === "flood" ? " (floods only)" : "",
-): Series[] {
+function lines(results: readonly ExperimentResult[], mode: FloodMode, read: Reading): Series[] {
   return TOPOLOGIES.flatMap((topology, color) => {
     const points = results.flatMap((result): [number, number][] => {
       const value = result.topology === topology && result.mode === mode ? read(result) : undefined;
@@ -92,10 +101,28 @@ function lines(
     });
     if (points.length === 0) return [];
     points.sort((a, b) => a[0] - b[0]);
-    return [{ name: topology + suffix, points, color, isDashed: mode === "flood" }];
+    return [{ name: topology, points, color }];
   });
 }
 
+/** Lines of what the rules of floods make of meshes, also of those that are too large to be simulated. */
+function counted(mode: FloodMode, read: (traffic: ModelledTraffic) => number): Series[] {
+  return TOPOLOGIES.map((topology, color) => ({
+    name: `${topology}, ${mode === "flood" ? "floods only" : "counted"}`,
+    color,
+    dashes: mode === "flood" ? "6 4" : "2 4",
+    points: COUNTED_SIZES.map((nodes): [number, number] => {
+      const mesh = makeTopology(topology, nodes, new SeededRandom(COUNTED_SEED));
+      return [nodes, read(modelTraffic(mesh, mode, ANNOUNCEMENT_BYTES))];
+    }),
+  }));
+}
+
+function total({ heartbeat, pingwave, announcement }: ModelledTraffic): number {
+  return heartbeat + pingwave + announcement;
+}
+
+/** For each shape, the largest mesh in which nodes were killed. */
 function healing(results: readonly ExperimentResult[]): Series[] {
   return TOPOLOGIES.flatMap((topology, color) => {
     const simulated = results.filter((result) => result.topology === topology && result.healing.length > 0);
