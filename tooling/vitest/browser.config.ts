@@ -5,7 +5,7 @@ import { defineConfig } from "vitest/config";
 import { chromium } from "./chromium.ts";
 
 /** The platform-neutral packages, tested in a real browser: `pnpm test:browser`. */
-const neutral = ["wire", "crypto", "pool", "routing", "mesh"];
+const neutral = ["wire", "crypto", "pool", "routing", "compute", "mesh"];
 
 export default defineConfig({
   root: fileURLToPath(new URL("../..", import.meta.url)),

@@ -21,6 +21,8 @@ export default defineConfig({
       onSocket("portable", { mode: "portable" }),
       onSocket("batched", { mode: "batched", offload: false }),
     ],
+    // All of them, not all but one, of which two cores would leave one.
+    maxWorkers: "100%",
     reporters: ["default", fileURLToPath(new URL("./summary.js", import.meta.url))],
     coverage: {
       provider: "v8",

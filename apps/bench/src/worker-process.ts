@@ -76,6 +76,11 @@ export class WorkerProcess {
     }
   }
 
+  /** Kills the worker without warning. */
+  kill(): void {
+    this.#child.kill("SIGKILL");
+  }
+
   /** Lets the worker end, kills it when it does not, and resolves when it is gone. Idempotent. */
   async stop(): Promise<void> {
     if (this.#child.connected) this.#child.disconnect();

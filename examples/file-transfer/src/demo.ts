@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { DemoProcess } from "@netmesh/demo-processes";
 import { makeDefaultFile } from "./default-file.ts";
-import { is, type Leg, type MessageOf } from "./messages.ts";
-import { DemoProcess } from "./processes.ts";
+import { is, type Leg, type Message, type MessageOf } from "./messages.ts";
 
 /** The result of a run, printed as the last line with `--json`. */
 export interface Summary {
@@ -38,9 +38,9 @@ async function run(
   progress: (text: string) => void,
 ): Promise<Summary> {
   const folder = await mkdtemp(join(tmpdir(), "netmesh-demo-"));
-  const processes: DemoProcess[] = [];
+  const processes: DemoProcess<Message>[] = [];
   const start = (name: string, module: URL, args: string[], environment: Record<string, string>) => {
-    const started = new DemoProcess(name, module, args, environment);
+    const started = new DemoProcess<Message>(name, module, args, environment);
     processes.push(started);
     return started;
   };

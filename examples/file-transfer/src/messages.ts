@@ -1,11 +1,5 @@
-import { bytesToHex, hexToBytes, type MeshOptions, type PeerContact } from "@netmesh/sdk";
-
-/** How to reach a process of the demo, as it travels between processes: hex strings instead of bytes and bigints. */
-export interface Contact {
-  readonly address: string;
-  readonly nodeId: string;
-  readonly publicKey: string;
-}
+import { type Contact, type FailedMessage, fromEnvironment } from "@netmesh/demo-processes";
+import { hexToBytes, type MeshOptions } from "@netmesh/sdk";
 
 /** What a process prints, one JSON object a line. */
 export type Message =
@@ -19,7 +13,7 @@ export type Message =
       readonly relayAudited: number;
       readonly relayOpened: number;
     }
-  | { readonly event: "failed"; readonly code: string; readonly message: string }
+  | FailedMessage
   | { readonly event: "status" | "created" | "peer-connected" | "peer-lost" | "peer-recovered" };
 
 /** Over the relay, or straight. */
@@ -64,36 +58,6 @@ export interface FileHeader {
   readonly sha256: string;
 }
 
-/** Prints a message for the parent process. */
-export function tell(message: Message): void {
-  process.stdout.write(`${JSON.stringify(message)}\n`);
-}
-
-/** A contact as the SDK takes it. */
-export function fromContact(contact: Contact): PeerContact & { readonly address: string } {
-  return {
-    address: contact.address,
-    nodeId: BigInt(`0x${contact.nodeId}`),
-    publicKey: hexToBytes(contact.publicKey),
-  };
-}
-
-/** A contact of a mesh for another process. */
-export function toContact(contact: PeerContact & { readonly address: string }): Contact {
-  return {
-    address: contact.address,
-    nodeId: contact.nodeId.toString(16).padStart(16, "0"),
-    publicKey: bytesToHex(contact.publicKey),
-  };
-}
-
-/** The contact and the key that a process was started with. */
-export function fromEnvironment(name: string): string {
-  const value = process.env[name];
-  if (value === undefined) throw new Error(`${name} is not set`);
-  return value;
-}
-
 /** Settings of both meshes, from the environment: the key, and how long silence is borne. */
 export function meshSettings(): Pick<MeshOptions, "bind" | "psk" | "heartbeatMs" | "sessionTimeoutMs"> {
   const sessionTimeoutMs = Number(process.env["DEMO_SESSION_TIMEOUT_MS"] ?? 30_000);
@@ -103,15 +67,4 @@ export function meshSettings(): Pick<MeshOptions, "bind" | "psk" | "heartbeatMs"
     heartbeatMs: sessionTimeoutMs / 6,
     sessionTimeoutMs,
   };
-}
-
-/** Runs a process of the demo; a failure is told to the parent and becomes the exit code. */
-export async function runProcess(main: () => Promise<void>): Promise<void> {
-  try {
-    await main();
-  } catch (error) {
-    const { code = "unexpected", message } = error as { code?: string; message: string };
-    tell({ event: "failed", code, message });
-    process.exitCode = 1;
-  }
 }

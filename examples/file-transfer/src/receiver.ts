@@ -1,18 +1,15 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
-import { Mesh, type MeshStream } from "@netmesh/sdk";
 import {
   type Contact,
-  type FileHeader,
   fromContact,
   fromEnvironment,
-  type Leg,
-  meshSettings,
   runProcess,
-  STREAM_IDS,
   tell,
   toContact,
-} from "./messages.ts";
+} from "@netmesh/demo-processes";
+import { Mesh, type MeshStream } from "@netmesh/sdk";
+import { type FileHeader, type Leg, type Message, meshSettings, STREAM_IDS } from "./messages.ts";
 
 /** Writes what arrives on the stream to a file, checks it against its header, and tells the sender. */
 async function receive(stream: MeshStream, leg: Leg, folder: string): Promise<void> {
@@ -30,14 +27,14 @@ async function receive(stream: MeshStream, leg: Leg, folder: string): Promise<vo
       await file.write(data);
     }
   } catch (error) {
-    tell({ event: "received", leg, bytes, sha256: "", complete: false });
+    tell<Message>({ event: "received", leg, bytes, sha256: "", complete: false });
     throw error;
   } finally {
     await file.close();
   }
   const sha256 = hash.digest("hex");
   const complete = bytes === header.bytes && sha256 === header.sha256;
-  tell({ event: "received", leg, bytes, sha256, complete });
+  tell<Message>({ event: "received", leg, bytes, sha256, complete });
   await stream.write(new TextEncoder().encode(JSON.stringify({ bytes, sha256, complete })));
   await stream.close();
 }
@@ -52,6 +49,6 @@ await runProcess(async () => {
     void runProcess(() => receive(stream, leg, folder));
   });
   await mesh.connect(relay);
-  tell({ event: "listening", ...toContact(mesh.contact) });
+  tell<Message>({ event: "listening", ...toContact(mesh.contact) });
   process.once("SIGTERM", () => void mesh.shutdown());
 });

@@ -2,18 +2,15 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
+import { type Contact, fromContact, fromEnvironment, runProcess, tell } from "@netmesh/demo-processes";
 import { Mesh, type Peer } from "@netmesh/sdk";
 import {
-  type Contact,
   type FileHeader,
-  fromContact,
-  fromEnvironment,
   type Leg,
+  type Message,
   meshSettings,
   type Received,
-  runProcess,
   STREAM_IDS,
-  tell,
 } from "./messages.ts";
 
 const PROGRESS_INTERVAL_MS = 100;
@@ -41,7 +38,7 @@ async function send(mesh: Mesh, peer: Peer, path: string, leg: Leg): Promise<voi
     bytes += data.length;
     if (performance.now() - toldAt >= PROGRESS_INTERVAL_MS) {
       toldAt = performance.now();
-      tell({ event: "progress", leg, bytes, total: size });
+      tell<Message>({ event: "progress", leg, bytes, total: size });
     }
   }
   await stream.end();
@@ -57,7 +54,7 @@ async function send(mesh: Mesh, peer: Peer, path: string, leg: Leg): Promise<voi
     after.retransmitNack + after.retransmitTimeout - before.retransmitNack - before.retransmitTimeout;
   if (!confirmed.complete)
     throw new Error(`the file arrived incomplete: ${confirmed.bytes} of ${size} bytes`);
-  tell({
+  tell<Message>({
     event: "sent",
     leg,
     bytes,

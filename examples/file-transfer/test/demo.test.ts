@@ -4,9 +4,9 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { DemoProcess } from "@netmesh/demo-processes";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { is } from "../src/messages.ts";
-import { DemoProcess } from "../src/processes.ts";
+import { is, type Message } from "../src/messages.ts";
 
 let folder = "";
 
@@ -75,7 +75,7 @@ describe("a killed process", () => {
     const psk = randomBytes(32).toString("hex");
     const path = join(folder, "large.bin");
     await writeFile(path, Buffer.alloc(64 << 20));
-    const relay = new DemoProcess(
+    const relay = new DemoProcess<Message>(
       "relay",
       new URL("./src/cli.ts", import.meta.resolve("@netmesh/relay/package.json")),
       ["--bind", "127.0.0.1:0", "--json"],
@@ -88,9 +88,9 @@ describe("a killed process", () => {
       DEMO_FOLDER: folder,
       DEMO_SESSION_TIMEOUT_MS: "2000",
     };
-    const receiver = new DemoProcess("receiver", source("receiver"), [], shared);
+    const receiver = new DemoProcess<Message>("receiver", source("receiver"), [], shared);
     const target = await receiver.expect(is("listening"));
-    const sender = new DemoProcess("sender", source("sender"), [], {
+    const sender = new DemoProcess<Message>("sender", source("sender"), [], {
       ...shared,
       DEMO_RECEIVER: JSON.stringify(target),
       DEMO_FILE: path,

@@ -139,6 +139,13 @@ describe("when the transport falls behind", () => {
     let accepted = 0;
     for (let i = 0; i < 40_000; i++) if (box.pushBorrowed(routed(5 + (i % 100), i), NEAR)) accepted++;
     expect(accepted).toBe(16_384);
+    // This node's own packets have room of their own.
+    expect(pushOwn(box, 7)).toBe(true);
+    const sent = take(box, 20_000);
+    expect(sent.filter(({ source }) => source === low32(OWN)).map(({ number }) => number)).toEqual([7]);
+    // And what has left makes room again.
+    congest(box);
+    expect(box.pushBorrowed(routed(5, 1), NEAR)).toBe(true);
   });
 
   it("of a burst that nobody takes 1024 packets wait in front and the rest in their queues", () => {

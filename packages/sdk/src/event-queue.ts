@@ -77,6 +77,19 @@ export class EventQueue<T> {
     return item;
   }
 
+  /** Takes the item out that fits and has waited longest; undefined when none does. */
+  pollFirst(fits: (item: T) => boolean): T | undefined {
+    for (let at = this.#head; at < this.#items.length; at++) {
+      const item = this.#items[at] as T;
+      if (!fits(item)) continue;
+      if (at === this.#head) return this.poll();
+      this.#items.splice(at, 1);
+      this.#onTake?.(item);
+      return item;
+    }
+    return undefined;
+  }
+
   /** The next item, or the end. `onWait` gets what {@link cancel} takes when there is nothing yet. */
   next(onWait?: (waiter: Waiter<T>) => void): Promise<IteratorResult<T, undefined>> {
     if (this.size > 0) {

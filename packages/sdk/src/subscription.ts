@@ -54,6 +54,7 @@ export class Taken {
 interface Queued {
   readonly message: ChannelMessage;
   readonly taken: Taken | undefined;
+  readonly isReliable: boolean;
 }
 
 /**
@@ -150,13 +151,15 @@ export class Subscription
     if (!isReliable && this.#queue.size >= this.#capacity) {
       this.#dropped++;
       if (this.#overflow === "error") this.#queue.end(new RangeError("the queue overflowed"));
-      if (this.#overflow !== "drop-oldest") {
+      // What is repaired is never lost, however old: it waits within its window.
+      const gone =
+        this.#overflow === "drop-oldest" ? this.#queue.pollFirst((queued) => !queued.isReliable) : undefined;
+      if (gone === undefined) {
         taken?.take();
         return;
       }
-      this.#queue.poll();
     }
-    if (!this.#queue.push({ message, taken })) taken?.take();
+    if (!this.#queue.push({ message, taken, isReliable })) taken?.take();
   }
 
   /** @internal */

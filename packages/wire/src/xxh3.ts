@@ -1,14 +1,13 @@
-// XXH3-64 with seed 0 and the default secret. The branches by input length are those of the published algorithm.
+// XXH3-64 with seed 0 and the default secret. The branches by input length are those of the published algorithm. Up to 16 bytes
+// are hashed with bigints; beyond, every u64 is two 32-bit halves, since causal chains hash whole payloads.
 import { readU32, readU64 } from "./little-endian.ts";
+import { joinU64 } from "./u64.ts";
 
-const PRIME32_1 = 0x9e3779b1n;
-const PRIME32_2 = 0x85ebca77n;
-const PRIME32_3 = 0xc2b2ae3dn;
-const PRIME64_1 = 0x9e3779b185ebca87n;
+const PRIME32_1 = 0x9e3779b1;
+const PRIME32_2 = 0x85ebca77;
+const PRIME32_3 = 0xc2b2ae3d;
 const PRIME64_2 = 0xc2b2ae3d27d4eb4fn;
 const PRIME64_3 = 0x165667b19e3779f9n;
-const PRIME64_4 = 0x85ebca77c2b2ae63n;
-const PRIME64_5 = 0x27d4eb2f165667c5n;
 const MIX_1 = 0x165667919e3779f9n;
 const MIX_2 = 0x9fb21c651e98df25n;
 
@@ -27,7 +26,26 @@ const LANE_SIZE = STRIPE_SIZE / LANES;
 const STRIPES_PER_BLOCK = (SECRET.length - STRIPE_SIZE) / LANE_SIZE;
 const BLOCK_SIZE = STRIPES_PER_BLOCK * STRIPE_SIZE;
 
-/** XXH3-64 of `bytes` with seed 0, as a u64 (§10). Any length; meant for names and keys, not for bulk data. */
+const MAX_U32 = 0xffff_ffff;
+const U32_RANGE = 2 ** 32;
+const LO = 0;
+const HI = 1;
+const PRIME64_1_LO = 0x85ebca87;
+const MIX_1_LO = 0x9e3779f9;
+const MIX_1_HI = 0x16566791;
+
+/** The u32 of the secret at every offset. */
+const SECRET_HALVES = Int32Array.from({ length: SECRET.length - 3 }, (_, offset) => readU32(SECRET, offset));
+/** What the lanes start from: low and high half of each. */
+const FIRST_LANES = Int32Array.of(
+  ...[PRIME32_3, 0, 0x85ebca87, 0x9e3779b1, 0x27d4eb4f, 0xc2b2ae3d, 0x9e3779f9, 0x165667b1],
+  ...[0xc2b2ae63, 0x85ebca77, PRIME32_2, 0, 0x165667c5, 0x27d4eb2f, PRIME32_1, 0],
+);
+/** Low and high half of each lane of the long input under way. */
+const lanes = new Int32Array(2 * LANES);
+const sum = new Int32Array(2);
+
+/** XXH3-64 of `bytes` with seed 0, as a u64 (§10). Any length. */
 export function xxh3(bytes: Uint8Array): bigint {
   const { length } = bytes;
   if (length === 0) return avalancheXxh64(secret(56) ^ secret(64));
@@ -69,82 +87,150 @@ function hash9to16(bytes: Uint8Array): bigint {
 
 function hash17to128(bytes: Uint8Array): bigint {
   const { length } = bytes;
-  let sum = BigInt(length) * PRIME64_1;
+  startSum(length);
   for (let i = (length - 1) >> 5; i >= 0; i--) {
-    sum += mix16(bytes, 16 * i, 32 * i) + mix16(bytes, length - 16 * (i + 1), 32 * i + 16);
+    addMix16(bytes, 16 * i, 32 * i);
+    addMix16(bytes, length - 16 * (i + 1), 32 * i + 16);
   }
-  return avalanche(u64(sum));
+  avalancheSum();
+  return sumValue();
 }
 
 function hash129to240(bytes: Uint8Array): bigint {
   const { length } = bytes;
-  let sum = BigInt(length) * PRIME64_1;
-  for (let i = 0; i < 8; i++) sum += mix16(bytes, 16 * i, 16 * i);
-  sum = avalanche(u64(sum));
-  for (let i = 8; i < length >> 4; i++) sum += mix16(bytes, 16 * i, 16 * (i - 8) + 3);
-  sum += mix16(bytes, length - 16, 119);
-  return avalanche(u64(sum));
+  startSum(length);
+  for (let i = 0; i < 8; i++) addMix16(bytes, 16 * i, 16 * i);
+  avalancheSum();
+  for (let i = 8; i < length >> 4; i++) addMix16(bytes, 16 * i, 16 * (i - 8) + 3);
+  addMix16(bytes, length - 16, 119);
+  avalancheSum();
+  return sumValue();
 }
 
 function hashLong(bytes: Uint8Array): bigint {
   const { length } = bytes;
-  const lanes = new BigUint64Array([
-    PRIME32_3,
-    PRIME64_1,
-    PRIME64_2,
-    PRIME64_3,
-    PRIME64_4,
-    PRIME32_2,
-    PRIME64_5,
-    PRIME32_1,
-  ]);
+  lanes.set(FIRST_LANES);
   const fullBlocks = Math.floor((length - 1) / BLOCK_SIZE);
   for (let block = 0; block < fullBlocks; block++) {
     for (let stripe = 0; stripe < STRIPES_PER_BLOCK; stripe++) {
-      accumulate(lanes, bytes, block * BLOCK_SIZE + stripe * STRIPE_SIZE, stripe * LANE_SIZE);
+      accumulate(bytes, block * BLOCK_SIZE + stripe * STRIPE_SIZE, stripe * LANE_SIZE);
     }
-    scramble(lanes);
+    scramble();
   }
   const rest = fullBlocks * BLOCK_SIZE;
   const stripes = Math.floor((length - 1 - rest) / STRIPE_SIZE);
   for (let stripe = 0; stripe < stripes; stripe++) {
-    accumulate(lanes, bytes, rest + stripe * STRIPE_SIZE, stripe * LANE_SIZE);
+    accumulate(bytes, rest + stripe * STRIPE_SIZE, stripe * LANE_SIZE);
   }
-  accumulate(lanes, bytes, length - STRIPE_SIZE, SECRET.length - STRIPE_SIZE - 7);
+  accumulate(bytes, length - STRIPE_SIZE, SECRET.length - STRIPE_SIZE - 7);
 
-  let sum = BigInt(length) * PRIME64_1;
+  startSum(length);
   for (let i = 0; i < LANES; i += 2) {
-    sum += foldProduct(lane(lanes, i) ^ secret(11 + 8 * i), lane(lanes, i + 1) ^ secret(19 + 8 * i));
+    const key = 11 + 8 * i;
+    addFoldedProduct(
+      laneHalf(2 * i) ^ secretHalf(key),
+      laneHalf(2 * i + 1) ^ secretHalf(key + 4),
+      laneHalf(2 * i + 2) ^ secretHalf(key + 8),
+      laneHalf(2 * i + 3) ^ secretHalf(key + 12),
+    );
   }
-  return avalanche(u64(sum));
+  avalancheSum();
+  return sumValue();
 }
 
-function accumulate(lanes: BigUint64Array, bytes: Uint8Array, offset: number, secretOffset: number): void {
+function accumulate(bytes: Uint8Array, offset: number, secretOffset: number): void {
   for (let i = 0; i < LANES; i++) {
-    const data = readU64(bytes, offset + i * LANE_SIZE);
-    const keyed = data ^ secret(secretOffset + i * LANE_SIZE);
-    // Stores into the array reduce modulo 2^64.
-    lanes[i ^ 1] = lane(lanes, i ^ 1) + data;
-    lanes[i] = lane(lanes, i) + BigInt.asUintN(32, keyed) * (keyed >> 32n);
+    const at = offset + i * LANE_SIZE;
+    const lo = readU32(bytes, at);
+    const hi = readU32(bytes, at + 4);
+    addToLane(i ^ 1, lo, hi);
+    const keyLo = lo ^ secretHalf(secretOffset + i * LANE_SIZE);
+    const keyHi = hi ^ secretHalf(secretOffset + i * LANE_SIZE + 4);
+    addToLane(i, Math.imul(keyLo, keyHi), multiplyHigh(keyLo, keyHi));
   }
 }
 
-function scramble(lanes: BigUint64Array): void {
+function scramble(): void {
   for (let i = 0; i < LANES; i++) {
-    const value = lane(lanes, i);
-    lanes[i] = (value ^ (value >> 47n) ^ secret(SECRET.length - STRIPE_SIZE + i * LANE_SIZE)) * PRIME32_1;
+    const hi = laneHalf(2 * i + 1);
+    const at = SECRET.length - STRIPE_SIZE + i * LANE_SIZE;
+    const lo = laneHalf(2 * i) ^ (hi >>> 15) ^ secretHalf(at);
+    lanes[2 * i] = Math.imul(lo, PRIME32_1);
+    lanes[2 * i + 1] = multiplyHigh(lo, PRIME32_1) + Math.imul(hi ^ secretHalf(at + 4), PRIME32_1);
   }
 }
 
-function lane(lanes: BigUint64Array, i: number): bigint {
-  return lanes[i] as bigint;
+function addToLane(i: number, lo: number, hi: number): void {
+  const sum = (laneHalf(2 * i) >>> 0) + (lo >>> 0);
+  lanes[2 * i] = sum;
+  lanes[2 * i + 1] = laneHalf(2 * i + 1) + hi + (sum > MAX_U32 ? 1 : 0);
 }
 
-function mix16(bytes: Uint8Array, offset: number, secretOffset: number): bigint {
-  return foldProduct(
-    readU64(bytes, offset) ^ secret(secretOffset),
-    readU64(bytes, offset + 8) ^ secret(secretOffset + 8),
+function laneHalf(i: number): number {
+  return lanes[i] as number;
+}
+
+/** Four bytes of the secret. */
+function secretHalf(offset: number): number {
+  return SECRET_HALVES[offset] as number;
+}
+
+// The sum that the longer inputs build up: one u64, in place because a function returns only one half.
+
+/** Sets it to the length times the first prime. */
+function startSum(length: number): void {
+  sum[LO] = Math.imul(length, PRIME64_1_LO);
+  sum[HI] = multiplyHigh(length, PRIME64_1_LO) + Math.imul(length, PRIME32_1);
+}
+
+/** Adds 16 bytes of input, keyed with 16 of the secret and folded. */
+function addMix16(bytes: Uint8Array, offset: number, key: number): void {
+  addFoldedProduct(
+    readU32(bytes, offset) ^ secretHalf(key),
+    readU32(bytes, offset + 4) ^ secretHalf(key + 4),
+    readU32(bytes, offset + 8) ^ secretHalf(key + 8),
+    readU32(bytes, offset + 12) ^ secretHalf(key + 12),
   );
+}
+
+/** Adds the exclusive or of both halves of the 128-bit product of two u64. */
+function addFoldedProduct(aLo: number, aHi: number, bLo: number, bHi: number): void {
+  // 32-bit digits of the product, by long multiplication. Sums of few of them are exact in a double.
+  const second = multiplyHigh(aLo, bLo) + (Math.imul(aLo, bHi) >>> 0) + (Math.imul(aHi, bLo) >>> 0);
+  const third =
+    multiplyHigh(aLo, bHi) +
+    multiplyHigh(aHi, bLo) +
+    (Math.imul(aHi, bHi) >>> 0) +
+    Math.floor(second / U32_RANGE);
+  const fourth = multiplyHigh(aHi, bHi) + Math.floor(third / U32_RANGE);
+  const lo = (Math.imul(aLo, bLo) ^ third) >>> 0;
+  const total = ((sum[LO] as number) >>> 0) + lo;
+  sum[LO] = total;
+  sum[HI] = (sum[HI] as number) + ((second ^ fourth) | 0) + (total > MAX_U32 ? 1 : 0);
+}
+
+function avalancheSum(): void {
+  const hi = sum[HI] as number;
+  const lo = (sum[LO] as number) ^ (hi >>> 5);
+  const mixedHi = multiplyHigh(lo, MIX_1_LO) + Math.imul(lo, MIX_1_HI) + Math.imul(hi, MIX_1_LO);
+  sum[LO] = Math.imul(lo, MIX_1_LO) ^ mixedHi;
+  sum[HI] = mixedHi;
+}
+
+function sumValue(): bigint {
+  return joinU64(sum[LO] as number, sum[HI] as number);
+}
+
+/** The high 32 bits of the product of two u32, unsigned. */
+function multiplyHigh(a: number, b: number): number {
+  const aLo = a & 0xffff;
+  const aHi = a >>> 16;
+  const bLo = b & 0xffff;
+  const bHi = b >>> 16;
+  const low = aLo * bHi;
+  const high = aHi * bLo;
+  const carry = ((aLo * bLo) >>> 16) + (low & 0xffff) + (high & 0xffff);
+  return aHi * bHi + (low >>> 16) + (high >>> 16) + (carry >>> 16);
 }
 
 function secret(offset: number): bigint {

@@ -1,5 +1,6 @@
 import { floodJobs } from "./flood.ts";
 import { handshakeJobs } from "./handshake.ts";
+import { healingJobs } from "./healing.ts";
 import type { Job } from "./measurement.ts";
 import { packetJobs } from "./packet.ts";
 import { pipelineJobs } from "./pipeline.ts";
@@ -14,6 +15,7 @@ export const JOBS: readonly Job[] = [
   ...roundTripJobs,
   ...handshakeJobs,
   ...relayJobs,
+  ...healingJobs,
   ...floodJobs,
   ...packetJobs,
   ...transportJobs,

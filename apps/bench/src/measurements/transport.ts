@@ -46,6 +46,8 @@ const IN_C: readonly Contestant[] = [
   { rival: "c-offload", mode: "offload", isC: true },
 ];
 const UDX: Contestant = { rival: "udx", mode: "udx", isC: false };
+/** A relay that looks at nothing, on `node:dgram`. */
+const FORWARDER: Contestant = { rival: "dgram", mode: "portable", isC: false };
 const CONTESTANTS: readonly Contestant[] = [
   ...OWN,
   ...(hasUdx() ? [UDX] : []),
@@ -139,13 +141,14 @@ function flood(payloadBytes: number): Job {
 
 /**
  * Through a third process, as fast as it goes: the relay of an engine, which looks up where each datagram is bound for, or a C
- * program that looks at nothing. Both ends are the fastest there are, the same for all.
+ * program or a bare `node:dgram` socket that look at nothing. Both ends are the fastest there are, the same for all.
  */
 function relay(payloadBytes: number): Job {
   const fastest = isLinux ? "offload" : "portable";
+  const contestants = [...CONTESTANTS, FORWARDER];
   return {
     id: `transport:relay:${payloadBytes}`,
-    keys: CONTESTANTS.map(({ rival }) => ({
+    keys: contestants.map(({ rival }) => ({
       name: "transport-relay",
       unit: "packets/s",
       payloadBytes,
@@ -154,14 +157,14 @@ function relay(payloadBytes: number): Job {
     run: (limits) =>
       withCommands(async (commandOf) => {
         const runs: Run[] = [];
-        for (const contestant of CONTESTANTS) {
+        for (const contestant of contestants) {
           runs.push(
             await withEnds(async (start) => {
               const receiver = start(NODE_COMMAND, "receive", fastest, String(payloadBytes));
               const { port } = await receiver.answer<{ port: number }>();
               const between = start(
                 commandOf(contestant),
-                "relay",
+                contestant === FORWARDER ? "forward" : "relay",
                 contestant.mode,
                 String(payloadBytes),
                 String(port),

@@ -99,10 +99,12 @@ class StreamLink implements Link {
   }
 }
 
-function openMesh({ secret, datagramBytes, aead }: EndSettings): Promise<Mesh> {
+/** A mesh as the measurements need it, on loopback. */
+export function openMesh({ secret, datagramBytes, aead, heartbeatMs }: EndSettings): Promise<Mesh> {
   return Mesh.open({
     bind: "127.0.0.1:0",
     psk: hexToBytes(secret),
+    ...(heartbeatMs === undefined ? {} : { heartbeatMs, nat: false }),
     ...(datagramBytes === undefined ? {} : { datagramBytes }),
     ...(aead === undefined ? {} : { aead }),
   });
@@ -118,7 +120,13 @@ function toContact(mesh: Mesh): Contact {
   };
 }
 
-function toPeer({ host, port, nodeId, publicKey }: Contact): PeerContact & { readonly address: string } {
+/** A contact as the SDK takes it. */
+export function toPeer({
+  host,
+  port,
+  nodeId,
+  publicKey,
+}: Contact): PeerContact & { readonly address: string } {
   if (nodeId === undefined || publicKey === undefined) throw new Error("not the contact of a netmesh node");
   return { nodeId: BigInt(`0x${nodeId}`), publicKey: hexToBytes(publicKey), address: `${host}:${port}` };
 }

@@ -22,6 +22,8 @@ export interface EndSettings {
   readonly datagramBytes?: number;
   /** netmesh only: what seals packets; undefined leaves its default. */
   readonly aead?: AeadName;
+  /** netmesh only: pause between heartbeats in milliseconds; undefined leaves its default. */
+  readonly heartbeatMs?: number;
   /** netmesh only: packets are read whole, not event by event. */
   readonly readsBatches?: boolean;
 }

@@ -1,4 +1,5 @@
 // One end of a UDP measurement with a socket of netmesh; `end.c` is the same in C, and tells the commands.
+import { createSocket } from "node:dgram";
 import { createInterface } from "node:readline";
 import { Identity, platformRandom, staticKeyPairFromIdentity } from "@netmesh/crypto";
 import { MeshNode, monotonicClock } from "@netmesh/mesh";
@@ -159,6 +160,24 @@ function routedEcho(): (line: string) => void {
   return () => undefined;
 }
 
+/** Passes every datagram on to the port and looks at none: the least that a relay on `node:dgram` can do. */
+function forward(): (line: string) => void {
+  transport.close();
+  const socket = createSocket({ type: "udp4", recvBufferSize: BUFFER_BYTES, sendBufferSize: BUFFER_BYTES });
+  let forwarded = 0;
+  let cpu = process.cpuUsage();
+  socket.on("message", (datagram) => {
+    forwarded++;
+    socket.send(datagram, peer.port, "127.0.0.1");
+  });
+  socket.bind(0, "127.0.0.1", () => answer({ port: socket.address().port }));
+  return () => {
+    answer({ datagrams: forwarded, cpuMicroseconds: cpuMicroseconds(cpu) });
+    forwarded = 0;
+    cpu = process.cpuUsage();
+  };
+}
+
 /** A relay of the engine: everything for the one destination goes to the port, and what comes back to the other port. */
 function relay(): (line: string) => void {
   const identity = Identity.generate();
@@ -202,6 +221,7 @@ const roles: Readonly<Record<string, () => (line: string) => void>> = {
   receive,
   send,
   relay,
+  forward,
   echo,
   ping,
   "routed-ping": routedPing,

@@ -29,7 +29,8 @@ type Holder = PacketSlot | Uint8Array | undefined;
  *
  * Once it does not, what is left waits, and what comes after waits in a queue of its source: this node is one, and the source of every
  * packet that is forwarded. The queues take turns, packets with the priority flag before all others, and leave grouped by next hop.
- * Bounds: 1024 packets of this node; 1024 of each other source, 16 384 in all and 16 MiB. Whatever exceeds them is refused.
+ * Bounds: 1024 packets of this node, whatever others send; 1024 of each other source, 16 384 of all others and 16 MiB. Whatever
+ * exceeds them is refused.
  */
 export class Outbox {
   /** What to hand to the transport next. */
@@ -45,6 +46,9 @@ export class Outbox {
   readonly #spares: Uint8Array[] = [];
   readonly #ownLo: number;
   readonly #ownHi: number;
+  /** Packets of others in the queues, and their bytes. */
+  #foreign = 0;
+  #foreignBytes = 0;
   /** The transport has not taken everything, and something still waits. */
   #isCongested = false;
 
@@ -61,8 +65,8 @@ export class Outbox {
     this.#ownHi = ownHi === 0 ? 1 : ownHi;
     this.#scheduler = new FairScheduler({
       hashSeed,
-      maxPackets: MAX_QUEUED,
-      maxBytes: MAX_QUEUED_BYTES,
+      maxPackets: MAX_QUEUED + CAPACITY,
+      maxBytes: MAX_QUEUED_BYTES + CAPACITY * SLOT_BYTES,
       maxDepth: CAPACITY,
     });
   }
@@ -84,6 +88,8 @@ export class Outbox {
     this.#isBorrowed.length = 0;
     while (this.#scheduler.dequeue() !== undefined);
     this.#queued.clear();
+    this.#foreign = 0;
+    this.#foreignBytes = 0;
     this.#spares.length = 0;
     this.#ring.dispose();
   }
@@ -138,7 +144,12 @@ export class Outbox {
     }
     for (const group of groups.values()) {
       for (const { bytes, to } of group) {
-        this.#append(bytes, to, this.#queued.get(bytes), false);
+        const holder = this.#queued.get(bytes);
+        if (holder instanceof Uint8Array) {
+          this.#foreign--;
+          this.#foreignBytes -= bytes.length;
+        }
+        this.#append(bytes, to, holder, false);
         this.#queued.delete(bytes);
       }
     }
@@ -196,12 +207,16 @@ export class Outbox {
   }
 
   #enqueueCopy(bytes: Uint8Array, to: SocketAddress): boolean {
+    if (this.#foreign >= MAX_QUEUED || this.#foreignBytes + bytes.length > MAX_QUEUED_BYTES) return false;
     const copy = this.#copy(bytes);
     const isPriority = ((bytes[FLAGS_AT] as number) & RoutingFlags.PRIORITY) !== 0;
-    if (this.#enqueue(copy.subarray(0, bytes.length), to, copy, readU32(bytes, SOURCE_AT), 0, isPriority))
-      return true;
-    this.#free(copy);
-    return false;
+    if (!this.#enqueue(copy.subarray(0, bytes.length), to, copy, readU32(bytes, SOURCE_AT), 0, isPriority)) {
+      this.#free(copy);
+      return false;
+    }
+    this.#foreign++;
+    this.#foreignBytes += bytes.length;
+    return true;
   }
 
   #enqueue(

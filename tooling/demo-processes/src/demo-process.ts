@@ -1,18 +1,18 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { is, type Message, type MessageOf } from "./messages.ts";
+import type { FailedMessage } from "./message.ts";
 
 /** How long a process may take to say what is waited for. */
 const SILENCE_MS = 60_000;
 /** How long a process may take to stop before it is killed. */
 const STOP_MS = 5_000;
 
-/** A process of the demo, by what it prints. */
-export class DemoProcess {
+/** A process of a demo, by what it prints: one JSON object of the type `M` a line. */
+export class DemoProcess<M extends { readonly event: string }> {
   readonly name: string;
   readonly #child: ChildProcess;
-  readonly #messages: Message[] = [];
+  readonly #messages: (M | FailedMessage)[] = [];
   readonly #listeners = new Set<() => void>();
   readonly #exited: Promise<void>;
   #hasExited = false;
@@ -34,7 +34,7 @@ export class DemoProcess {
       this.#stderr = (this.#stderr + text.toString()).slice(-4_000);
     });
     createInterface({ input: this.#child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
-      this.#messages.push(JSON.parse(line) as Message);
+      this.#messages.push(JSON.parse(line) as M);
       for (const listener of [...this.#listeners]) listener();
     });
     this.#exited = new Promise((resolve) => {
@@ -52,15 +52,15 @@ export class DemoProcess {
   }
 
   /** Calls back with every message from now on. */
-  onMessage(callback: (message: Message) => void): void {
+  onMessage(callback: (message: M | FailedMessage) => void): void {
     let seen = this.#messages.length;
     this.#listeners.add(() => {
-      for (; seen < this.#messages.length; seen++) callback(this.#messages[seen] as Message);
+      for (; seen < this.#messages.length; seen++) callback(this.#messages[seen] as M);
     });
   }
 
   /** The first message that fits. Rejects when the process fails, ends or stays silent before it. */
-  expect<T extends Message>(fits: (message: Message) => message is T): Promise<T> {
+  expect<T extends M | FailedMessage>(fits: (message: M | FailedMessage) => message is T): Promise<T> {
     return new Promise((resolve, reject) => {
       const finish = (settle: () => void) => {
         clearTimeout(timer);
@@ -74,13 +74,13 @@ export class DemoProcess {
       let seen = this.#messages.length;
       const look = () => {
         const found = this.#messages.find(fits);
-        const failed = this.#messages.find((message) => message.event === "failed");
+        const failed = this.#messages.find((message): message is FailedMessage => message.event === "failed");
         if (this.#messages.length > seen) {
           seen = this.#messages.length;
           timer.refresh();
         }
         if (found !== undefined) finish(() => resolve(found));
-        else if (failed?.event === "failed") {
+        else if (failed !== undefined) {
           finish(() => reject(new Error(`${this.name}: ${failed.message} (${failed.code})`)));
         } else if (this.#hasExited) {
           finish(() => reject(new Error(`${this.name} has ended. ${this.#stderr}`)));
@@ -92,8 +92,8 @@ export class DemoProcess {
   }
 
   /** The failure that the process reports. */
-  failure(): Promise<MessageOf<"failed">> {
-    return this.expect(is("failed"));
+  failure(): Promise<FailedMessage> {
+    return this.expect((message): message is FailedMessage => message.event === "failed");
   }
 
   /** Asks the process to stop, kills it when it does not, and resolves when it is gone. */

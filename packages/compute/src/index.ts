@@ -1,0 +1,137 @@
+/**
+ * Daemons of Net 0.27: causal chains, snapshots, hosts, registries and the runtime that owns them.
+ * @packageDocumentation
+ */
+
+// Causal chains
+
+export { CausalChain, type ChainFault, checkSuccessor } from "./state/causal-chain.ts";
+export { couldHaveInfluenced, type Influence } from "./state/causal-cone.ts";
+export {
+  type CausalEvent,
+  decodeCausalEvents,
+  encodeCausalEvents,
+  type FramedEvents,
+} from "./state/causal-event.ts";
+export {
+  CAUSAL_LINK_SIZE,
+  type CausalLink,
+  decodeCausalLink,
+  encodeCausalLink,
+  equalLinks,
+  genesisLink,
+  isGenesis,
+  nextLink,
+  parentHash,
+  writeCausalLink,
+} from "./state/causal-link.ts";
+export { DEFAULT_MAX_LOG_EVENTS, EntityLog, type LogBase, type LogFault } from "./state/entity-log.ts";
+export {
+  DEFAULT_MAX_ORIGINS,
+  horizonBits,
+  mightContain,
+  ObservedHorizon,
+  potentiallyConcurrent,
+} from "./state/horizon.ts";
+
+// Continuity
+
+export { assessContinuity, type Continuity } from "./state/continuity.ts";
+export {
+  CONTINUITY_PROOF_SIZE,
+  type ContinuityProof,
+  decodeContinuityProof,
+  encodeContinuityProof,
+  MAX_PROOF_SPAN,
+  type ProofFault,
+  proveContinuity,
+  verifyContinuity,
+} from "./state/continuity-proof.ts";
+export {
+  decodeForkRecord,
+  encodeForkRecord,
+  FORK_RECORD_SIZE,
+  type ForkRecord,
+  forkRecord,
+  forkSentinel,
+  isConsistentFork,
+} from "./state/fork-record.ts";
+
+// Snapshots
+
+export {
+  decodeSnapshot,
+  encodeSnapshot,
+  MAX_TRANSFER_SNAPSHOT_SIZE,
+  MIN_SNAPSHOT_SIZE,
+  openSnapshotIdentity,
+  type StateSnapshot,
+  sealSnapshot,
+  snapshotSize,
+} from "./state/snapshot.ts";
+export { DEFAULT_MAX_ENTITIES, SnapshotStore } from "./state/snapshot-store.ts";
+export { StateError, type StateErrorCode } from "./state/state-error.ts";
+export {
+  encodeSubscriptions,
+  MAX_SUBSCRIPTIONS,
+  type Subscription,
+  SubscriptionLedger,
+} from "./state/subscription-ledger.ts";
+
+// Daemons
+
+export type { CapabilityFilter } from "./capability-filter.ts";
+export {
+  type Awaitable,
+  type ControlEvent,
+  type Daemon,
+  type DaemonCall,
+  type DaemonHealth,
+  type DaemonOutput,
+  isStateful,
+} from "./daemon.ts";
+export {
+  DaemonHost,
+  type DaemonHostConfig,
+  type DaemonHostOptions,
+  type DaemonStats,
+  DEFAULT_CALL_TIMEOUT_MS,
+  DEFAULT_MAX_PENDING,
+  type DeliveryGate,
+} from "./daemon-host.ts";
+export {
+  CoreDaemonError,
+  type CoreErrorReason,
+  DaemonError,
+  type DaemonErrorCode,
+  type DaemonErrorDetails,
+  type MigrationErrorCode,
+} from "./errors.ts";
+export { type DaemonTime, platformTime } from "./time.ts";
+
+// Registries and runtime
+
+export {
+  type ConstructionLimits,
+  constructDaemon,
+  type DaemonContext,
+  type DaemonFactory,
+} from "./daemon-factory.ts";
+export { DaemonRegistry, type DaemonRegistryOptions, type RegistryEvent } from "./daemon-registry.ts";
+export { type FactoryEntry, type FactoryPlan, FactoryRegistry } from "./factory-registry.ts";
+export { DaemonHandle } from "./runtime/daemon-handle.ts";
+export {
+  DaemonRuntime,
+  type DaemonRuntimeOptions,
+  DEFAULT_GRACE_MS,
+  type DeliveryObserver,
+  type RuntimeState,
+  type SpawnOptions,
+} from "./runtime/daemon-runtime.ts";
+export type {
+  ChannelMembership,
+  PeerMessageHandler,
+  PeerNetwork,
+  RuntimeParts,
+  RuntimePeers,
+} from "./runtime/peer-network.ts";

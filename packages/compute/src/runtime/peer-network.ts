@@ -1,0 +1,61 @@
+import type { Awaitable } from "../daemon.ts";
+import type { DaemonRegistry } from "../daemon-registry.ts";
+import type { FactoryPlan, FactoryRegistry } from "../factory-registry.ts";
+import type { DaemonTime } from "../time.ts";
+
+/** How a runtime reaches other nodes (subprotocol 0x0500); the mesh node fits behind it. */
+export interface PeerNetwork {
+  /** Id of this node. */
+  readonly nodeId: bigint;
+  /**
+   * Gives all compute messages of peers to this handler, instead of any before; to nobody with undefined. Without one the node answers
+   * that it runs no daemons (spec compute.md §14).
+   */
+  setHandler(handler: PeerMessageHandler | undefined): void;
+  /** Sends one message, which it copies; false when there is no session with the node. */
+  send(node: bigint, message: Uint8Array): boolean;
+  /** X25519 static key of a node, for which a daemon's key can be sealed; undefined unless this node began the session (§23). */
+  staticKeyOf(node: bigint): Uint8Array | undefined;
+}
+
+/** What answers the compute messages of peers: the migrations of a runtime. */
+export interface PeerMessageHandler {
+  /** Called once by `start`, which goes on when it has settled, and fails when it does. */
+  start?(): Awaitable<void>;
+  /** Takes one message; the bytes are only valid during the call. Must not throw. */
+  receive(message: Uint8Array, from: bigint): void;
+  /** Ends everything under way. Must not throw. */
+  shutdown?(): void;
+}
+
+/** The parts of a runtime that its migrations work on. */
+export interface RuntimeParts {
+  /** The way to other nodes. */
+  readonly network: PeerNetwork;
+  /** The daemons that live here. */
+  readonly daemons: DaemonRegistry;
+  /** What may be restored here. */
+  readonly factories: FactoryRegistry;
+  /** Clock and timers. */
+  readonly time: DaemonTime;
+  /** Whether the runtime is started and not shut down. */
+  isReady(): boolean;
+  /** The factory of a kind with these limits; undefined when there is none. */
+  planOf(kind: string, config?: FactoryPlan["config"]): FactoryPlan | undefined;
+}
+
+/** A runtime's connection to other nodes. */
+export interface RuntimePeers {
+  /** The way to other nodes. */
+  readonly network: PeerNetwork;
+  /** Makes what answers them; called once, when the runtime is made. */
+  readonly createHandler: (parts: RuntimeParts) => PeerMessageHandler;
+}
+
+/** How daemons become members of channels; the mesh node fits behind it. */
+export interface ChannelMembership {
+  /** Asks the publisher; resolves once it has accepted, rejects with its refusal. */
+  subscribe(publisher: bigint, channel: string, token?: Uint8Array): Promise<void>;
+  /** Takes it back; resolves once the publisher knows. */
+  unsubscribe(publisher: bigint, channel: string): Promise<void>;
+}

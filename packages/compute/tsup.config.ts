@@ -1,0 +1,3 @@
+import { preset } from "@netmesh/tsup-config";
+
+export default preset();
