@@ -11,7 +11,7 @@ import { SeededRandom, TestNetwork, type TestNode } from "../src/testing/index.t
 import { tell } from "./control-event.ts";
 import { numbered, RELIABLE, Receiving, range, Sending, withSeeds } from "./traffic.ts";
 
-const NODES = 21;
+const NODES = 15;
 const DEGREE = 6;
 /** Where a routing header counts its hops. */
 const HOP_COUNT = 3;
@@ -80,7 +80,7 @@ function misbehave({ network, malicious, random }: Mesh): void {
 function lie({ network, honest, malicious, neighbors, random }: Mesh): void {
   for (const liar of malicious) {
     for (const neighbor of neighbors.get(liar) ?? []) {
-      for (let i = 0; i < 40; i++) {
+      for (let i = 0; i < 12; i++) {
         const isInvented = i % 2 === 0;
         const origin = isInvented
           ? BigInt(random.uint32()) + 1n

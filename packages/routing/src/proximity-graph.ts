@@ -291,7 +291,9 @@ export class ProximityGraph {
 
   /** Calls `visit` with the hops to every node, in no particular order. */
   forEachHops(visit: (hops: number) => void): void {
-    this.#nodes.forEach((node) => visit(node.hops));
+    this.#nodes.forEach((node) => {
+      visit(node.hops);
+    });
   }
 
   /** Milliseconds since the node was last heard of, over whatever path; `Infinity` for one that is not known. */
