@@ -76,6 +76,7 @@ export function renderLineChart({ title, xLabel, yLabel, series, isLinear = fals
   });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" fill="${INK}">`,
+    `<title>${escaped(title)}</title>`,
     ...parts,
     "</svg>",
     "",
@@ -111,8 +112,11 @@ function label(value: number): string {
 }
 
 function text(x: number, y: number, content: string, anchor: string, size = 12): string {
-  const escaped = content.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-  return `<text x="${round(x)}" y="${round(y)}" text-anchor="${anchor}" font-size="${size}">${escaped}</text>`;
+  return `<text x="${round(x)}" y="${round(y)}" text-anchor="${anchor}" font-size="${size}">${escaped(content)}</text>`;
+}
+
+function escaped(content: string): string {
+  return content.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 }
 
 function grid(x1: number, y1: number, x2: number, y2: number): string {
