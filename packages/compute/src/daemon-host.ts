@@ -346,8 +346,8 @@ export class DaemonHost {
   }
 
   /**
-   * Ends the host: all calls fail with `error`, by default `stale`; key and subscriptions are wiped. Resolves when the daemon is disposed of,
-   * which is when its call under way has returned or exceeded its limit. Idempotent, never rejects.
+   * Ends the host: all calls fail with `error`, by default `stale`, and the key is wiped. Resolves when the daemon is disposed of, which is
+   * when its call under way has returned or exceeded its limit. Idempotent, never rejects.
    */
   close(error: DaemonError = this.#stale()): Promise<void> {
     this.#closing ??= new Promise((resolve) => {

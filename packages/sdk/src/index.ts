@@ -22,6 +22,7 @@ export type {
   RerouteStats,
   SecurityMode,
   SessionSecurity,
+  SideSocketCounters,
   Transport,
   TransportListener,
 } from "@netmesh/mesh";
@@ -66,7 +67,13 @@ export type {
   TransportOptions,
   TransportStats,
 } from "@netmesh/transport-udp";
-export type { ConnectionReason, NatClass, TraversalStats } from "@netmesh/traversal";
+export type {
+  ConnectionAttempt,
+  ConnectionReason,
+  ConnectionTally,
+  NatClass,
+  TraversalStats,
+} from "@netmesh/traversal";
 export { channelHash } from "@netmesh/wire";
 // The mesh
 export type { Address } from "./address.ts";

@@ -24,12 +24,13 @@ import {
   MeshNode,
   monotonicClock,
   type RerouteStats,
+  type SideSocketCounters,
   systemClock,
   toAnnounced,
   validateCapabilities,
 } from "@netmesh/mesh";
 import { type TransportStats, UdpTransport } from "@netmesh/transport-udp";
-import type { NatClass } from "@netmesh/traversal";
+import type { ConnectionAttempt, NatClass } from "@netmesh/traversal";
 import { copyBytes, SocketAddress } from "@netmesh/wire";
 import { type Address, resolveAddress } from "./address.ts";
 import { abortable, type OpOptions, requireBytes, requireId, signalOf, toEvents } from "./arguments.ts";
@@ -78,6 +79,8 @@ export interface MeshEvents extends Record<string, object> {
   "peer-upgraded": { readonly peer: Peer; readonly from: Path; readonly to: Path };
   /** What is known of this node's NAT has changed: `mesh.nat.type`, `mesh.nat.reflexAddress`. */
   "nat-changed": { readonly natType: NatClass; readonly reflexAddress: string | undefined };
+  /** An attempt to reach a peer without a relay has come to an end, asked for or in the background, with its reason. */
+  "nat-attempt": ConnectionAttempt;
   /**
    * A peer writes on a stream that was not opened here. What arrives on a reliable one waits, within its window, until it
    * is opened or `events()` takes it; of others a listener that opens it at once, synchronously, misses nothing.
@@ -132,6 +135,8 @@ export interface MeshStats {
   readonly discovery: DiscoveryStats;
   /** Detours of forwarded packets around neighbours that have failed. */
   readonly reroutes: RerouteStats;
+  /** Further sockets that have looked for ways past symmetric NATs. */
+  readonly sideSockets: Readonly<SideSocketCounters>;
   /** Events that nobody wanted: no open stream and no matching `events()`, or a stream that failed before it was opened. */
   readonly unclaimedEvents: number;
   /** Which implementation seals packets. */
@@ -183,11 +188,14 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     this.#node = node(this);
     this.#channels = new MeshChannels(this.#node);
     if (nat === false) return;
-    this.#traversal = new MeshTraversal(identity.nodeId, this.#node, nat, portMapping, () => {
-      // Nobody listens yet while it is being made.
-      if (this.#traversal === undefined) return;
-      const { type: natType, reflexAddress } = this.nat;
-      this.announce("nat-changed", { natType, reflexAddress });
+    this.#traversal = new MeshTraversal(identity.nodeId, this.#node, nat, portMapping, {
+      onChanged: () => {
+        // Nobody listens yet while it is being made.
+        if (this.#traversal === undefined) return;
+        const { type: natType, reflexAddress } = this.nat;
+        this.announce("nat-changed", { natType, reflexAddress });
+      },
+      onAttempt: (attempt) => this.announce("nat-attempt", attempt),
     });
   }
 
@@ -652,6 +660,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
       channels: this.#node.core.channelStats,
       discovery: this.#node.core.discovery,
       reroutes: this.#node.core.reroutes,
+      sideSockets: { ...this.#node.sides.counters },
       unclaimedEvents: this.#inbox.unclaimedEvents,
       aead: this.#node.core.aead.name as AeadName,
       socket: this.#udp?.stats(),

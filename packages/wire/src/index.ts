@@ -230,6 +230,7 @@ export {
   decodeRendezvous,
   encodeRendezvous,
   type PunchAck,
+  type PunchCandidates,
   type PunchIntroduce,
   type PunchReject,
   type PunchRequest,

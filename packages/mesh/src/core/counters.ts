@@ -175,6 +175,9 @@ export class Counters {
   /** Times that a session has left a failing path, and times that it has found a better one. */
   pathsHealed = 0;
   pathsImproved = 0;
+  /** Sessions that have gone where their peer has gone, and that have not because nobody answered there. */
+  pathsFollowed = 0;
+  pathsNotFollowed = 0;
   /** Failures of neighbours that have sent packets of others on detours. */
   neighborReroutes = 0;
   /** Pings of paths: sent, answered here, one too many to be answered here. */
