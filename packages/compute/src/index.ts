@@ -109,6 +109,36 @@ export {
 } from "./errors.ts";
 export { type DaemonTime, platformTime } from "./time.ts";
 
+// Migration
+
+export {
+  describeFailure,
+  type FailureReason,
+  MigrationError,
+} from "./migration/failure-reason.ts";
+export {
+  decodeMigrationMessage,
+  encodeMigrationMessage,
+  MAX_BUFFERED_PAYLOAD_SIZE,
+  MAX_EVENTS_PER_MESSAGE,
+  MAX_MIGRATION_MESSAGE_SIZE,
+  MAX_SNAPSHOT_CHUNKS,
+  type MigrationMessage,
+  SNAPSHOT_CHUNK_SIZE,
+  type SnapshotReady,
+} from "./migration/messages.ts";
+export { chunkCount, snapshotChunk } from "./migration/snapshot-chunks.ts";
+export {
+  type ChunkFault,
+  type ChunkResult,
+  MAX_PARTIAL_BYTES,
+  MAX_PARTIALS,
+  MAX_PARTIALS_PER_PEER,
+  PARTIAL_SNAPSHOT_MAX_AGE_MS,
+  type ReassemblerLimits,
+  SnapshotReassembler,
+} from "./migration/snapshot-reassembler.ts";
+
 // Registries and runtime
 
 export {
