@@ -88,7 +88,9 @@ export {
   type DaemonCall,
   type DaemonHealth,
   type DaemonOutput,
+  hasDeltas,
   isStateful,
+  type StateDelta,
 } from "./daemon.ts";
 export {
   DaemonHost,
@@ -98,6 +100,7 @@ export {
   DEFAULT_CALL_TIMEOUT_MS,
   DEFAULT_MAX_PENDING,
   type DeliveryGate,
+  type HeldDaemon,
 } from "./daemon-host.ts";
 export {
   CoreDaemonError,
@@ -111,11 +114,23 @@ export { type DaemonTime, platformTime } from "./time.ts";
 
 // Migration
 
+export { MAX_MIGRATIONS } from "./migration/conductor.ts";
+export { MAX_MOVED, MOVED_MEMORY_MS } from "./migration/departures.ts";
+export {
+  type BufferLimits,
+  bufferedEventMessages,
+  EventBuffer,
+  MAX_BUFFERED_BYTES,
+  MAX_BUFFERED_EVENTS,
+  renumbered,
+} from "./migration/event-buffer.ts";
 export {
   describeFailure,
   type FailureReason,
   MigrationError,
+  type MigrationErrorDetails,
 } from "./migration/failure-reason.ts";
+export { type HandoverStore, VolatileHandoverStore } from "./migration/handover-store.ts";
 export {
   decodeMigrationMessage,
   encodeMigrationMessage,
@@ -127,6 +142,25 @@ export {
   SNAPSHOT_CHUNK_SIZE,
   type SnapshotReady,
 } from "./migration/messages.ts";
+export {
+  type LiveCopy,
+  Migration,
+  type MigrationOutcome,
+  type MigrationOwner,
+} from "./migration/migration.ts";
+export { Migrator } from "./migration/migrator.ts";
+export {
+  DEFAULT_PHASE_TIMEOUT_MS,
+  DEFAULT_RETRY_NOT_READY_MS,
+  type MigrationEvent,
+  type MigrationOptions,
+  type MigrationSummary,
+  type MigratorOptions,
+  type MigratorStats,
+  type TakeSnapshotRequest,
+} from "./migration/migrator-options.ts";
+export { type AddressedMessage, MigrationOrchestrator, MigrationRecord } from "./migration/orchestrator.ts";
+export { MIGRATION_PHASES, type MigrationPhase } from "./migration/phases.ts";
 export { chunkCount, snapshotChunk } from "./migration/snapshot-chunks.ts";
 export {
   type ChunkFault,
@@ -138,6 +172,15 @@ export {
   type ReassemblerLimits,
   SnapshotReassembler,
 } from "./migration/snapshot-reassembler.ts";
+
+export { MigrationSource, type MigrationSourceOptions, type SourceRecord } from "./migration/source.ts";
+export {
+  type CompletedArrival,
+  MAX_COMPLETED_ARRIVALS,
+  MigrationTarget,
+  type MigrationTargetOptions,
+  type TargetRecord,
+} from "./migration/target.ts";
 
 // Registries and runtime
 
@@ -159,6 +202,7 @@ export {
   type SpawnOptions,
 } from "./runtime/daemon-runtime.ts";
 export type {
+  ByteStream,
   ChannelMembership,
   PeerMessageHandler,
   PeerNetwork,

@@ -286,7 +286,7 @@ describe("a snapshot in chunks", () => {
     const older = reassembler.feed(snapshotChunk(1n, 4n, state, 2), 9n, 0);
     expect(older).toEqual({ kind: "refused", fault: { code: "stale-sequence", got: 4n, latest: 5n } });
     expect(reassembler.feed(snapshotChunk(1n, 5n, state, 2), 9n, 0).kind).toBe("pending");
-    reassembler.forget(1n);
+    reassembler.forget(1n, 9n);
     expect(reassembler.feed(snapshotChunk(1n, 4n, state, 2), 9n, 0).kind).toBe("pending");
   });
 });

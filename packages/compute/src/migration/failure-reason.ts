@@ -1,5 +1,5 @@
 import { readU16, writeU16 } from "@netmesh/wire";
-import { DaemonError, hexId } from "../errors.ts";
+import { DaemonError, type DaemonErrorCode, type DaemonErrorDetails, hexId } from "../errors.ts";
 
 /** Why a migration failed, as peers tell each other (§22). Only `not-ready` is worth another try. */
 export type FailureReason =
@@ -112,25 +112,23 @@ export function failureOf(error: unknown): FailureReason {
   }
 }
 
+/** What a failed migration is about, as far as it applies. */
+export interface MigrationErrorDetails extends DaemonErrorDetails {
+  /** What a peer said, when it was a peer or the retries that ended it. */
+  readonly failure?: FailureReason;
+  /** Bytes concerned, for `snapshot-too-large` and `buffer-full`. */
+  readonly size?: number;
+}
+
 /** A migration that failed, or was refused: `code` is the kind of the reason, or local. */
 export class MigrationError extends DaemonError {
   override readonly name: string = "MigrationError";
   /** What a peer said, when it was a peer or the retries that ended it. */
   readonly failure: FailureReason | undefined;
-  /** Bytes or events concerned, for `snapshot-too-large` and `buffer-full`. */
+  /** Bytes concerned, for `snapshot-too-large` and `buffer-full`. */
   readonly size: number | undefined;
 
-  constructor(
-    code: DaemonError["code"],
-    message: string,
-    details: {
-      readonly originHash?: bigint;
-      readonly node?: bigint;
-      readonly cause?: unknown;
-      readonly failure?: FailureReason;
-      readonly size?: number;
-    } = {},
-  ) {
+  constructor(code: DaemonErrorCode, message: string, details: MigrationErrorDetails = {}) {
     super(code, `migration failed: ${message}`, details);
     this.failure = details.failure;
     this.size = details.size;

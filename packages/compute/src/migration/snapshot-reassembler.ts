@@ -11,7 +11,7 @@ export const MAX_PARTIALS = 256;
 export const MAX_PARTIAL_BYTES: number = 256 * 1024 * 1024;
 /** What is known of a chunk beyond its bytes, roughly; so that tiny chunks do not escape the bound. */
 const CHUNK_OVERHEAD = 64;
-/** Origins whose newest sequence is remembered; of more, the one that was fed longest ago is forgotten. */
+/** Transfers whose newest sequence is remembered; of more, the one that was fed longest ago is forgotten. */
 const MAX_LATEST = 4096;
 
 /** What became of a chunk: the whole snapshot, waiting for more, or refused and why (§16.2). */
@@ -41,7 +41,7 @@ export interface ReassemblerLimits {
 
 interface Partial {
   readonly peer: bigint;
-  readonly seqThrough: bigint;
+  readonly originHash: bigint;
   readonly total: number;
   readonly sinceMs: number;
   readonly chunks: Map<number, Uint8Array>;
@@ -52,13 +52,14 @@ interface Partial {
 const PENDING: ChunkResult = Object.freeze({ kind: "pending" });
 
 /**
- * Puts snapshots together from chunks in any order (§16.2), one at a time for each origin. Refuses what exceeds a bound rather than drop what another peer has begun.
+ * Puts snapshots together from chunks in any order (§16.2), one at a time for each peer and origin. Refuses what exceeds a bound rather than drop what another peer has begun.
  */
 export class SnapshotReassembler {
   readonly #limits: Required<ReassemblerLimits>;
-  readonly #partials: Map<bigint, Partial> = new Map();
-  /** The newest sequence of each origin, of which no older one is taken. */
-  readonly #latest: Map<bigint, bigint> = new Map();
+  /** By peer and origin, so that no peer can spoil what another sends. */
+  readonly #partials: Map<string, Partial> = new Map();
+  /** The newest sequence by peer and origin: no older one is taken. */
+  readonly #latest: Map<string, bigint> = new Map();
   #bytes = 0;
 
   constructor(limits: ReassemblerLimits = {}) {
@@ -91,13 +92,14 @@ export class SnapshotReassembler {
     if (chunk.length === 0 || chunk.length > SNAPSHOT_CHUNK_SIZE) {
       return refused({ code: "chunk-size", size: chunk.length });
     }
-    const latest = this.#latest.get(originHash);
+    const key = keyOf(peer, originHash);
+    const latest = this.#latest.get(key);
     if (latest !== undefined && seqThrough < latest) {
       return refused({ code: "stale-sequence", got: seqThrough, latest });
     }
-    if (latest !== undefined && seqThrough > latest) this.#drop(originHash);
-    this.#remember(originHash, seqThrough);
-    const partial = this.#partials.get(originHash);
+    if (latest !== undefined && seqThrough > latest) this.#drop(key);
+    this.#remember(key, seqThrough);
+    const partial = this.#partials.get(key);
     if (partial !== undefined && partial.total !== total) {
       return refused({ code: "total-mismatch", got: total, expected: partial.total });
     }
@@ -113,25 +115,26 @@ export class SnapshotReassembler {
     if (open === undefined) return refused({ code: "too-many" });
     this.#store(open, index, chunk, displaced);
     if (open.chunks.size < total) return PENDING;
-    this.#drop(originHash);
+    this.#drop(key);
     return { kind: "complete", snapshot: concatenated(open) };
   }
 
   /** Drops what is there of an origin's snapshot; still no older one is taken afterwards. Idempotent. */
   cancel(originHash: bigint): void {
-    this.#drop(originHash);
+    for (const [key, partial] of this.#partials) if (partial.originHash === originHash) this.#drop(key);
   }
 
-  /** Forgets all about an origin, once its migration is over. */
-  forget(originHash: bigint): void {
-    this.#drop(originHash);
-    this.#latest.delete(originHash);
+  /** Forgets all about what a peer sent of an origin, once that is over. */
+  forget(originHash: bigint, peer: bigint): void {
+    const key = keyOf(peer, originHash);
+    this.#drop(key);
+    this.#latest.delete(key);
   }
 
   /** Drops partial snapshots that are too old; to be called now and then. */
   sweep(nowMs: number): void {
-    for (const [originHash, { sinceMs }] of this.#partials) {
-      if (nowMs - sinceMs >= PARTIAL_SNAPSHOT_MAX_AGE_MS) this.#drop(originHash);
+    for (const [key, { sinceMs }] of this.#partials) {
+      if (nowMs - sinceMs >= PARTIAL_SNAPSHOT_MAX_AGE_MS) this.#drop(key);
     }
   }
 
@@ -141,9 +144,9 @@ export class SnapshotReassembler {
     let ofPeer = 0;
     for (const other of this.#partials.values()) if (other.peer === peer) ofPeer++;
     if (ofPeer >= maxPerPeer) return undefined;
-    const { originHash, seqThrough, totalChunks: total } = message;
-    const partial: Partial = { peer, seqThrough, total, sinceMs: nowMs, chunks: new Map(), size: 0 };
-    this.#partials.set(originHash, partial);
+    const { originHash, totalChunks: total } = message;
+    const partial: Partial = { peer, originHash, total, sinceMs: nowMs, chunks: new Map(), size: 0 };
+    this.#partials.set(keyOf(peer, originHash), partial);
     return partial;
   }
 
@@ -154,22 +157,26 @@ export class SnapshotReassembler {
     this.#bytes += chunk.length - displaced + (isNew ? CHUNK_OVERHEAD : 0);
   }
 
-  #drop(originHash: bigint): void {
-    const partial = this.#partials.get(originHash);
+  #drop(key: string): void {
+    const partial = this.#partials.get(key);
     if (partial === undefined) return;
-    this.#partials.delete(originHash);
+    this.#partials.delete(key);
     this.#bytes -= partial.size + partial.chunks.size * CHUNK_OVERHEAD;
   }
 
-  #remember(originHash: bigint, seqThrough: bigint): void {
-    this.#latest.delete(originHash);
-    this.#latest.set(originHash, seqThrough);
+  #remember(key: string, seqThrough: bigint): void {
+    this.#latest.delete(key);
+    this.#latest.set(key, seqThrough);
     if (this.#latest.size <= MAX_LATEST) return;
     for (const oldest of this.#latest.keys()) {
       this.#latest.delete(oldest);
       return;
     }
   }
+}
+
+function keyOf(peer: bigint, originHash: bigint): string {
+  return `${peer}/${originHash}`;
 }
 
 function refused(fault: ChunkFault): ChunkResult {
