@@ -3,6 +3,30 @@
  * @packageDocumentation
  */
 
+// From the layers below
+export {
+  type CausalEvent,
+  type ControlEvent,
+  CoreDaemonError,
+  type Daemon,
+  DaemonError,
+  type DaemonFactory,
+  type DaemonHealth,
+  type DaemonHostConfig,
+  type DaemonOutput,
+  type DaemonStats,
+  type HandoverStore,
+  Migration,
+  MigrationError,
+  type MigrationEvent,
+  type MigrationOptions,
+  type MigrationOutcome,
+  type MigrationPhase,
+  type MigrationSummary,
+  type RegistryEvent,
+  type SpawnOptions,
+  type TakeSnapshotRequest,
+} from "@netmesh/compute";
 // Keys
 export {
   bytesToHex,
@@ -26,7 +50,6 @@ export type {
   Transport,
   TransportListener,
 } from "@netmesh/mesh";
-// From the layers below
 export {
   type AnnounceOptions,
   type Capabilities,
@@ -80,6 +103,8 @@ export type { Address } from "./address.ts";
 export type { OpOptions } from "./arguments.ts";
 // Channels
 export type { PublishFailure, PublishOptions, PublishReport, SubscribeOptions } from "./channels.ts";
+export { DaemonRef } from "./daemons/daemon.ts";
+export { DaemonRuntime, type DaemonRuntimeOptions } from "./daemons/daemon-runtime.ts";
 // Errors
 export {
   ChannelAuthError,

@@ -35,6 +35,7 @@ import { copyBytes, SocketAddress } from "@netmesh/wire";
 import { type Address, resolveAddress } from "./address.ts";
 import { abortable, type OpOptions, requireBytes, requireId, signalOf, toEvents } from "./arguments.ts";
 import { MeshChannels, type PublishOptions, type PublishReport, type SubscribeOptions } from "./channels.ts";
+import { MeshDaemons } from "./daemons/mesh-daemons.ts";
 import {
   InvalidArgumentError,
   ShutdownError,
@@ -169,6 +170,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   readonly #inbox = new Inbox();
   readonly #subprotocols = new Map<number, Pick<SubprotocolOptions, "onMessage"> & { handle: Subprotocol }>();
   readonly #channels: MeshChannels;
+  readonly #daemons: MeshDaemons;
   readonly #traversal: MeshTraversal | undefined;
   readonly #views = new WeakMap<object, Peer>();
   #isStarted = false;
@@ -187,6 +189,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     this.#udp = udp;
     this.#node = node(this);
     this.#channels = new MeshChannels(this.#node);
+    this.#daemons = new MeshDaemons(identity.nodeId, this.#node, this.#inbox);
     if (nat === false) return;
     this.#traversal = new MeshTraversal(identity.nodeId, this.#node, nat, portMapping, {
       onChanged: () => {
@@ -668,6 +671,11 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     };
   }
 
+  /** @internal What a `DaemonRuntime` needs of its mesh. */
+  get daemons(): { readonly network: MeshDaemons; readonly staticKey: StaticKeyPair } {
+    return { network: this.#daemons, staticKey: this.#keys };
+  }
+
   /**
    * Closes every stream, waiting up to `graceMs` (default 2000) for acknowledgements, then the socket. Loops end, pending
    * operations reject with `shutdown`. Idempotent.
@@ -702,6 +710,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   #onEvent(event: CoreEvent): void {
     // The first events may come while the traversal is being made.
     if (this.#traversal?.onEvent(event) === true) return;
+    if (this.#daemons?.onEvent(event) === true) return;
     switch (event.type) {
       case "connected":
         this.#settle(this.#attempts, event.attempt)?.resolve(this.#view(event.peer));

@@ -111,6 +111,8 @@ export class Counters {
   /** Messages of subprotocols to and from the application. */
   messagesSent = 0;
   messagesReceived = 0;
+  /** Messages about daemons that reached a node that runs none. */
+  daemonMessagesUnwanted = 0;
 
   /** Announcements of capabilities: sent as this node's own, passed on, taken, expired without being renewed. */
   announcementsSent = 0;

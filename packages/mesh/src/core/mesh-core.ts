@@ -16,6 +16,7 @@ import { CapabilityIndex } from "../capability/capability-index.ts";
 import type { CapabilityScope } from "../capability/capability-scope.ts";
 import type { ChannelSubscription } from "../channel/channel-subscription.ts";
 import { type ChannelStats, Channels } from "../channel/channels.ts";
+import { DaemonGate } from "../control/daemon-gate.ts";
 import { Discovery, type DiscoveryStats } from "../control/discovery.ts";
 import { Healer } from "../control/healing.ts";
 import { KeepAlives } from "../control/keep-alives.ts";
@@ -86,6 +87,7 @@ export class MeshCore {
   readonly #lookups: NodeLookups;
   readonly #liveness: Liveness;
   readonly #keepAlives: KeepAlives;
+  readonly #daemonGate: DaemonGate;
   #isClosed = false;
 
   /** Throws {@link MeshError} `config` for settings out of range. */
@@ -144,6 +146,10 @@ export class MeshCore {
       streams: this,
     });
     this.#sessions.observe(this.#channels);
+    this.#daemonGate = new DaemonGate(state, writer);
+    this.#subprotocols.install(Subprotocol.MIGRATION, (session, event) =>
+      this.#daemonGate.receive(session, event),
+    );
     this.#subprotocols.install(Subprotocol.CHANNEL_MEMBERSHIP, (session, event) =>
       this.#channels.receive(session, event),
     );
@@ -419,6 +425,15 @@ export class MeshCore {
     for (const id of [Subprotocol.REFLEX, Subprotocol.RENDEZVOUS]) {
       this.#subprotocols.install(id, this.#messageHandler(id));
     }
+  }
+
+  /**
+   * Hands messages about daemons to the application, as `message` events of the id `0x0500`, or no longer. As long as nobody wants
+   * them, requests are answered: there are no daemons here.
+   */
+  hostDaemons(isHosting: boolean): void {
+    this.#enter();
+    this.#daemonGate.isOpen = isHosting;
   }
 
   /** Reports the keep-alives of a node as events. Throws `invalid-argument` when 256 nodes are awaited already. */
