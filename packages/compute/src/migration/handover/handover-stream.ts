@@ -72,7 +72,7 @@ export async function writeChunks(
 
 /** The frames of a stream. Throws `state-failed` for anything else in it, before it has buffered more than one frame and one read. */
 export async function* readFrames(stream: ByteStream): AsyncGenerator<HandoverFrame, void> {
-  let buffer = NOTHING;
+  let buffer: Uint8Array = NOTHING;
   for await (const bytes of stream.readable) {
     buffer = buffer.length === 0 ? bytes : joined(buffer, bytes);
     while (buffer.length >= HEADER_SIZE) {
