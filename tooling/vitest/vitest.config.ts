@@ -31,6 +31,7 @@ export default defineConfig({
       reportsDirectory: "coverage",
       thresholds: {
         "packages/{wire,crypto,pool,routing}/src/**": { branches: 95 },
+        "packages/compute/src/{groups,placement,runtime,state}/**": { branches: 95 },
       },
     },
   },

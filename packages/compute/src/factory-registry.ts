@@ -22,6 +22,17 @@ export interface FactoryEntry {
 /** What an entry is made of. */
 export type FactoryPlan = Pick<FactoryEntry, "kind" | "factory" | "config">;
 
+/** Which daemons that nobody announced may arrive. */
+export interface ArrivalRule {
+  /** What makes them. */
+  readonly plan: FactoryPlan;
+  /** Whether this daemon may come from that node; throwing means no. */
+  readonly accepts: (originHash: bigint, from: bigint) => boolean;
+}
+
+/** Entries that rules have made and whose daemons have not arrived, at most. */
+const MAX_ADMITTED = 256;
+
 type MutableEntry = { -readonly [K in keyof FactoryEntry]: FactoryEntry[K] };
 
 /**
@@ -30,6 +41,9 @@ type MutableEntry = { -readonly [K in keyof FactoryEntry]: FactoryEntry[K] };
  */
 export class FactoryRegistry {
   readonly #entries: Map<bigint, MutableEntry> = new Map();
+  readonly #rules: Set<ArrivalRule> = new Set();
+  /** Entries made by rules, oldest first: peers cause them, so that there are at most 256; of more, the oldest goes. */
+  readonly #admitted: Set<FactoryEntry> = new Set();
   readonly #onRemoved: (entry: FactoryEntry) => void;
 
   /** `onRemoved` is told of every entry that is gone. Must not throw. */
@@ -65,6 +79,7 @@ export class FactoryRegistry {
     if (found === undefined || (entry !== undefined && entry !== found)) return false;
     this.#entries.delete(originHash);
     found.identity?.zeroize();
+    this.#admitted.delete(found);
     this.#onRemoved(found);
     return true;
   }
@@ -73,8 +88,32 @@ export class FactoryRegistry {
   take(originHash: bigint): FactoryEntry | undefined {
     const found = this.#entries.get(originHash);
     this.#entries.delete(originHash);
-    if (found !== undefined) this.#onRemoved(found);
+    if (found === undefined) return undefined;
+    this.#admitted.delete(found);
+    this.#onRemoved(found);
     return found;
+  }
+
+  /** Adds a rule; returns what takes it back. */
+  addRule(rule: ArrivalRule): () => void {
+    this.#rules.add(rule);
+    return () => void this.#rules.delete(rule);
+  }
+
+  /** The entry of an origin hash of which a node has a daemon to send: if there is none, one made by the first rule that accepts it. */
+  admit(originHash: bigint, from: bigint): FactoryEntry | undefined {
+    const known = this.#entries.get(originHash);
+    if (known !== undefined) return known;
+    for (const rule of this.#rules) {
+      if (!isAccepted(rule, originHash, from)) continue;
+      const entry = this.registerPlaceholder(originHash, rule.plan);
+      this.bindExpectedOrchestrator(originHash, from);
+      this.#admitted.add(entry);
+      const [oldest] = this.#admitted;
+      if (oldest !== undefined && this.#admitted.size > MAX_ADMITTED) this.remove(oldest.originHash, oldest);
+      return entry;
+    }
+    return undefined;
   }
 
   /**
@@ -88,8 +127,9 @@ export class FactoryRegistry {
     return entry.expectedOrchestrator === node;
   }
 
-  /** Removes all entries and wipes their keys. */
+  /** Removes all entries and wipes their keys, and all rules. */
   clear(): void {
+    this.#rules.clear();
     for (const originHash of [...this.#entries.keys()]) this.remove(originHash);
   }
 
@@ -104,5 +144,13 @@ export class FactoryRegistry {
     const entry = { originHash, kind, factory, config, identity, expectedOrchestrator: undefined };
     this.#entries.set(originHash, entry);
     return entry;
+  }
+}
+
+function isAccepted({ accepts }: ArrivalRule, originHash: bigint, from: bigint): boolean {
+  try {
+    return accepts(originHash, from);
+  } catch {
+    return false;
   }
 }

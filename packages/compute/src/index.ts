@@ -33,6 +33,7 @@ export {
   ObservedHorizon,
   potentiallyConcurrent,
 } from "./state/horizon.ts";
+export { DEFAULT_MAX_LOGS, LogIndex } from "./state/log-index.ts";
 
 // Continuity
 
@@ -193,8 +194,8 @@ export {
   type ReassemblerLimits,
   SnapshotReassembler,
 } from "./migration/snapshot-reassembler.ts";
-
 export { MigrationSource, type MigrationSourceOptions, type SourceRecord } from "./migration/source.ts";
+export { type Superposition, superpositionOf } from "./migration/superposition.ts";
 export {
   type CompletedArrival,
   MAX_COMPLETED_ARRIVALS,
@@ -212,7 +213,12 @@ export {
   type DaemonFactory,
 } from "./daemon-factory.ts";
 export { DaemonRegistry, type DaemonRegistryOptions, type RegistryEvent } from "./daemon-registry.ts";
-export { type FactoryEntry, type FactoryPlan, FactoryRegistry } from "./factory-registry.ts";
+export {
+  type ArrivalRule,
+  type FactoryEntry,
+  type FactoryPlan,
+  FactoryRegistry,
+} from "./factory-registry.ts";
 export { DaemonHandle } from "./runtime/daemon-handle.ts";
 export {
   DaemonRuntime,

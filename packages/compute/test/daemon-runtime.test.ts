@@ -4,6 +4,7 @@ import {
   type ChannelMembership,
   type Daemon,
   DaemonError,
+  DaemonHost,
   DaemonRuntime,
   type DaemonRuntimeOptions,
   encodeSnapshot,
@@ -818,3 +819,49 @@ function plain(): Daemon {
 function raise(message: string): never {
   throw new Error(message);
 }
+
+describe("daemons that arrive", () => {
+  /** What a migration does at its end. */
+  function arrive({ daemons, factories }: RuntimeParts): void {
+    daemons.register(DaemonHost.create(ID, new EchoDaemon()));
+    factories.remove(ID.originHash);
+  }
+
+  it("are handed to whoever expects them, once they live here", async () => {
+    const { runtime, parts } = connected();
+    await runtime.start();
+    const { originHash, arrived } = runtime.expectMigration("echo", ID.originHash);
+    arrive(parts());
+    const daemon = await arrived;
+    expect([originHash, daemon.originHash]).toEqual([ID.originHash, ID.originHash]);
+    expect(await daemon.deliver(input(CAUSE, 1n, "hello"))).toHaveLength(1);
+  });
+
+  it("are no longer waited for when they are forgotten, or the runtime is shut down", async () => {
+    const { runtime } = connected();
+    await runtime.start();
+    const forgotten = runtime.expectMigration("echo", ID.originHash);
+    runtime.forget(ID.originHash);
+    expect(await codeOf(() => forgotten.arrived)).toBe("cancelled");
+    const { arrived } = runtime.expectMigration("echo", ID.originHash);
+    await runtime.shutdown();
+    expect(await codeOf(() => arrived)).toBe("shutting-down");
+  });
+
+  it("may come unannounced where a rule accepts them", async () => {
+    const { runtime, parts } = connected();
+    const takeBack = runtime.acceptMigration("echo", (_, from) => from === 7n);
+    const { factories } = parts();
+    expect(factories.admit(ID.originHash, 7n)).toBeUndefined();
+    await runtime.start();
+    expect(factories.admit(ID.originHash, 8n)).toBeUndefined();
+    expect(factories.admit(ID.originHash, 7n)?.kind).toBe("echo");
+    arrive(parts());
+    expect(factories.admit(ID.originHash, 7n)).toBeUndefined();
+    takeBack();
+    expect(factories.admit(1n, 7n)).toBeUndefined();
+    expect(await codeOf(() => runtime.acceptMigration("none", () => true))).toBe("factory-not-found");
+    await runtime.shutdown();
+    expect(await codeOf(() => runtime.acceptMigration("echo", () => true))).toBe("shutting-down");
+  });
+});

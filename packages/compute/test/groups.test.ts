@@ -172,6 +172,23 @@ describe("a group of replicas", () => {
     });
   });
 
+  it("a runtime that is shut down by the last member to come keeps nothing of the group", async () => {
+    let ending: Promise<void> | undefined;
+    const runtime: DaemonRuntime = new DaemonRuntime({
+      onEvent: ({ kind }) => {
+        if (kind === "registered" && runtime.daemonCount === 2) ending = runtime.shutdown();
+      },
+    });
+    runtime.registerFactory("echo", () => new EchoDaemon());
+    await runtime.start();
+    expect(await codeOf(() => runtime.replicaGroup("echo", { count: 2, seed: SEED }))).toBe("shutting-down");
+    await ending;
+    expect({ daemons: runtime.daemonCount, entries: runtime.factoryCount }).toEqual({
+      daemons: 0,
+      entries: 0,
+    });
+  });
+
   it("a member that was stopped gets no events, and is made anew once it is marked", async () => {
     const runtime = await readyRuntime();
     const group = await runtime.replicaGroup("echo", { count: 2, seed: SEED });

@@ -101,6 +101,45 @@ describe("what a node may run", () => {
     expect(registry.take(ID.originHash)).toBeUndefined();
   });
 
+  it("of a daemon that nobody announced, the first rule that accepts it decides", () => {
+    const registry = new FactoryRegistry();
+    expect(registry.admit(5n, 1n)).toBeUndefined();
+    registry.addRule({
+      plan: PLAN,
+      accepts: () => {
+        throw new Error("no idea");
+      },
+    });
+    const takeBack = registry.addRule({
+      plan: PLAN,
+      accepts: (originHash, from) => originHash < 10n && from === 1n,
+    });
+    const entry = registry.admit(5n, 1n);
+    expect(entry).toMatchObject({
+      originHash: 5n,
+      kind: "echo",
+      identity: undefined,
+      expectedOrchestrator: 1n,
+    });
+    expect(registry.admit(5n, 2n)).toBe(entry);
+    expect(registry.admit(6n, 2n)).toBeUndefined();
+    expect(registry.admit(10n, 1n)).toBeUndefined();
+    takeBack();
+    expect(registry.admit(7n, 1n)).toBeUndefined();
+  });
+
+  it("however many daemons a node claims to have, rules make 256 entries for them", () => {
+    const registry = new FactoryRegistry();
+    registry.registerPlaceholder(1n, PLAN);
+    registry.addRule({ plan: PLAN, accepts: () => true });
+    for (let i = 1000n; i < 1300n; i++) registry.admit(i, 1n);
+    expect(registry.size).toBe(257);
+    expect([registry.get(1043n), registry.get(1n)?.kind]).toEqual([undefined, "echo"]);
+    registry.take(1299n);
+    registry.admit(1300n, 1n);
+    expect([registry.size, registry.get(1044n)?.kind]).toEqual([257, "echo"]);
+  });
+
   it("an entry is bound to one orchestrator", () => {
     const registry = new FactoryRegistry();
     registry.registerPlaceholder(5n, PLAN);

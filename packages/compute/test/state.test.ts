@@ -22,6 +22,7 @@ import {
   genesisLink,
   horizonBits,
   isGenesis,
+  LogIndex,
   mightContain,
   NewestSnapshots,
   nextLink,
@@ -501,5 +502,31 @@ describe("subscription ledgers", () => {
     const longer = new Uint8Array([...ledger.encode(), ...record.subarray(0, 12)]);
     writeU32(longer, 0, 1001);
     expect(SubscriptionLedger.decode(longer)).toBeUndefined();
+  });
+});
+
+describe("the logs of many entities", () => {
+  const [a, b, c] = [1, 2, 3].map((fill) => new Uint8Array(32).fill(fill)) as [
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+  ];
+
+  it("two entities with the same origin hash each have theirs", () => {
+    const index = new LogIndex();
+    const [first, second] = [new EntityLog(7n), new EntityLog(7n)];
+    index.set(a, first);
+    index.set(b, second);
+    index.set(c, new EntityLog(8n));
+    expect([index.get(a), index.get(b)]).toEqual([first, second]);
+    expect(index.get(a)).toBe(first);
+    expect(index.ofOrigin(7n)).toHaveLength(2);
+    expect([index.delete(a), index.delete(a), index.get(a), index.size]).toEqual([true, false, undefined, 2]);
+  });
+
+  it("of more than it may hold the one put first goes", () => {
+    const index = new LogIndex(2);
+    for (const entity of [a, b, c]) index.set(entity, new EntityLog(7n));
+    expect([index.size, index.get(a)]).toEqual([2, undefined]);
   });
 });

@@ -62,7 +62,7 @@ export class Arrivals {
     }
     const restoration = this.#restorations.get(originHash);
     if (restoration !== undefined) return restoration.orchestrator === from;
-    const entry = parts.factories.get(originHash);
+    const entry = parts.factories.admit(originHash, from);
     if (entry?.expectedOrchestrator !== undefined && entry.expectedOrchestrator !== from) return false;
     const refusal = this.refusalOf(originHash);
     if (refusal !== undefined) {

@@ -533,6 +533,23 @@ export class DaemonRuntime {
     return { originHash, arrived };
   }
 
+  /**
+   * Allows daemons to arrive here that nobody has announced: those for which `accepts` says so, given origin hash and orchestrator. It must
+   * answer at once; throwing means no. Returns what takes the rule back. Throws `factory-not-found`, `invalid-argument`, `shutting-down`.
+   */
+  acceptMigration(
+    kind: string,
+    accepts: (originHash: bigint, from: bigint) => boolean,
+    config?: DaemonHostConfig,
+  ): () => void {
+    const plan = this.#requirePlan(kind, config);
+    return this.#factories.addRule({
+      plan,
+      accepts: (originHash, from) =>
+        this.isReady && this.#daemons.get(originHash) === undefined && accepts(originHash, from),
+    });
+  }
+
   /** An entry is gone, as it is when its daemon has arrived, or is not expected any more. */
   #onEntryRemoved(entry: FactoryEntry): void {
     const waiting = this.#expected.get(entry);
