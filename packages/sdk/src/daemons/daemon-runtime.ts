@@ -9,6 +9,8 @@ import {
   type DaemonStats,
   type Subscription as DaemonSubscription,
   encodeSnapshot,
+  type ForkGroup,
+  type ForkGroupConfig,
   type HandoverStore,
   type Migration,
   MigrationError,
@@ -20,8 +22,12 @@ import {
   type MigratorStats,
   platformTime,
   type RegistryEvent,
+  type ReplicaGroup,
+  type ReplicaGroupConfig,
   type RuntimeState,
   type SpawnOptions,
+  type StandbyGroup,
+  type StandbyGroupConfig,
 } from "@netmesh/compute";
 import type { Identity } from "@netmesh/crypto";
 import { requireId } from "../arguments.ts";
@@ -173,15 +179,50 @@ export class DaemonRuntime implements AsyncDisposable {
   }
 
   /**
-   * Allows a daemon to arrive here; with `from`, only from that node. Throws `factory-not-found`, `core` ("already registered") when the origin is
+   * Allows a daemon to arrive here; with `from`, only from that node. `arrived` resolves when it lives here, and rejects with `cancelled` when it
+   * is forgotten, or `shutting-down`; it need not be waited for. Throws `factory-not-found`, `core` ("already registered") when the origin is
    * taken.
    */
   expectMigration(
     kind: string,
     originHash: bigint,
     options: { readonly from?: bigint; readonly config?: DaemonHostConfig } = {},
-  ): void {
-    this.#compute.expectMigration(kind, originHash, options);
+  ): { readonly originHash: bigint; readonly arrived: Promise<DaemonRef> } {
+    const expected = this.#compute.expectMigration(kind, originHash, options);
+    const arrived = expected.arrived.then((daemon) => this.#ref(daemon));
+    // Whoever does not wait for it is not told of its end either.
+    arrived.catch(() => undefined);
+    return { originHash, arrived };
+  }
+
+  /**
+   * Allows daemons to arrive here that nobody has announced: those for which `accepts` says so, given origin hash and sender. Returns what takes
+   * the rule back. Throws `factory-not-found`, `shutting-down`.
+   */
+  acceptMigration(
+    kind: string,
+    accepts: (originHash: bigint, from: bigint) => boolean,
+    config?: DaemonHostConfig,
+  ): () => void {
+    return this.#compute.acceptMigration(kind, accepts, config);
+  }
+
+  /**
+   * A group of workers of one kind on this node, with keys that follow from a seed. Rejects with a `GroupError` (`invalid-config`,
+   * `registry-failed`), `not-ready`, `shutting-down` or `factory-not-found`; nothing is left of it then. As all groups.
+   */
+  replicaGroup(kind: string, config: ReplicaGroupConfig): Promise<ReplicaGroup> {
+    return this.#compute.replicaGroup(kind, config);
+  }
+
+  /** A group of independent descendants of one chain, on this node. */
+  forkGroup(kind: string, config: ForkGroupConfig): Promise<ForkGroup> {
+    return this.#compute.forkGroup(kind, config);
+  }
+
+  /** A daemon, and others on this node that take its place when it fails. */
+  standbyGroup(kind: string, config: StandbyGroupConfig): Promise<StandbyGroup> {
+    return this.#compute.standbyGroup(kind, config);
   }
 
   /** Allows a daemon whose key is known here to arrive without it. Throws as {@link expectMigration}. */
