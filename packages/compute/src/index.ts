@@ -130,6 +130,8 @@ export {
   MigrationError,
   type MigrationErrorDetails,
 } from "./migration/failure-reason.ts";
+export { MAX_HANDOVER_PART_SIZE } from "./migration/handover/handover-arrivals.ts";
+export { MAX_HANDOVER_SNAPSHOT_SIZE } from "./migration/handover/handover-departures.ts";
 export { type HandoverStore, VolatileHandoverStore } from "./migration/handover-store.ts";
 export {
   decodeMigrationMessage,
