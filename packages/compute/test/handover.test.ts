@@ -178,6 +178,25 @@ describe("a handover that cannot be", () => {
     expect([a.runtime.daemonCount, b.migrator.stats().wrongPeer]).toEqual([1, 1]);
   });
 
+  it("waits for a target that is not ready yet, and can be cancelled meanwhile", async () => {
+    const { net, a } = await pair();
+    const late = await net.node(3n, { isNetmesh: true, isStarted: false });
+    late.runtime.registerFactory("diary", () => new Diary());
+    late.runtime.expectMigration("diary", ORIGIN);
+    const given = await a.migrator.startMigration(ORIGIN, 3n);
+    await net.run(200);
+    expect(await codeOf(() => a.migrator.startMigration(ORIGIN, 3n))).toBe("already-migrating");
+    given.cancel();
+    expect(await codeOf(() => given.done)).toBe("cancelled");
+    const short = await finished(net, await a.migrator.startMigration(ORIGIN, 3n, { retryNotReadyMs: 1000 }));
+    expect(short.error?.failure).toEqual({ kind: "not-ready-timeout", attempts: 3 });
+    const migration = await a.migrator.startMigration(ORIGIN, 3n);
+    await net.run(200);
+    await late.runtime.start();
+    await finished(net, migration);
+    expect(migration.outcome).toMatchObject({ node: 3n, attempts: 2 });
+  });
+
   it("ends when the stream breaks, whenever it does", async () => {
     for (const pieces of [0, 1, 2, 3]) {
       const { net, a, b } = await pair();

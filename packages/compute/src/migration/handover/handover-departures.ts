@@ -3,7 +3,7 @@ import { readU64, writeU32, writeU64 } from "@netmesh/wire";
 import { hexId, messageOf } from "../../errors.ts";
 import type { ByteStream } from "../../runtime/peer-network.ts";
 import { encodeSnapshot, snapshotSize } from "../../state/snapshot.ts";
-import { MAX_MIGRATIONS } from "../conductor.ts";
+import { backoffMs, MAX_MIGRATIONS } from "../conductor.ts";
 import type { Departures } from "../departures.ts";
 import { decodeFailureReason, MigrationError, migrationFailed } from "../failure-reason.ts";
 import { BUFFERED_EVENT_OVERHEAD, writeBufferedEvent } from "../messages.ts";
@@ -11,6 +11,7 @@ import { Migration, type MigrationOwner } from "../migration.ts";
 import type { MigrationContext } from "../migration-context.ts";
 import {
   DEFAULT_PHASE_TIMEOUT_MS,
+  DEFAULT_RETRY_NOT_READY_MS,
   type MigrationOptions,
   type MigrationSummary,
 } from "../migrator-options.ts";
@@ -36,6 +37,18 @@ const FEW_EVENTS = 64;
 /** Rounds after which it is stopped anyway. */
 const MAX_ROUNDS = 16;
 
+/** What the caller asked for. */
+interface Job {
+  readonly migration: Migration;
+  readonly transportIdentity: boolean;
+  readonly retryNotReadyMs: number;
+  readonly startedMs: number;
+  /** How many handovers were begun. */
+  attempts: number;
+  /** When to begin another, while the target is not ready. */
+  timer: unknown;
+}
+
 /** A handover as its source sees it. */
 interface Handover {
   readonly originHash: bigint;
@@ -45,12 +58,10 @@ interface Handover {
   phase: HandoverSourcePhase;
   /** Undefined after a restart, when the daemon is not here. */
   readonly record: SourceRecord | undefined;
-  readonly migration: Migration | undefined;
-  readonly hasKey: boolean;
+  readonly job: Job | undefined;
   stream: ByteStream | undefined;
   lastSentMs: number;
   lastProgressMs: number;
-  readonly startedMs: number;
   pausedAtMs: number | undefined;
   bytes: number;
   /** Why it is aborted. */
@@ -63,6 +74,8 @@ export class HandoverDepartures implements MigrationOwner {
   readonly #departures: Departures;
   /** By origin; at most `MAX_MIGRATIONS` with a daemon, and those that the store knew at the start. */
   readonly #handovers: Map<bigint, Handover> = new Map();
+  /** Those that wait until the target is ready, by origin; as many again. */
+  readonly #waiting: Map<bigint, Job> = new Map();
 
   constructor(context: MigrationContext, departures: Departures) {
     this.#context = context;
@@ -76,34 +89,35 @@ export class HandoverDepartures implements MigrationOwner {
 
   /** Handovers not over. */
   get size(): number {
-    return this.#handovers.size;
+    return this.#handovers.size + this.#waiting.size;
   }
 
   /** The migration of a daemon. */
   get(originHash: bigint): Migration | undefined {
-    return this.#handovers.get(originHash)?.migration;
+    return (this.#handovers.get(originHash)?.job ?? this.#waiting.get(originHash))?.migration;
   }
 
   /** All handovers of daemons of this process. */
   list(): MigrationSummary[] {
     const nowMs = this.#context.nowMs();
-    return [...this.#handovers.values()].flatMap(
-      ({ migration, target, originHash, startedMs, lastProgressMs, bytes }) =>
-        migration === undefined
-          ? []
-          : [
-              {
-                originHash,
-                source: this.#context.nodeId,
-                target,
-                phase: migration.lastPhase,
-                elapsedMs: nowMs - startedMs,
-                phaseAgeMs: nowMs - lastProgressMs,
-                snapshotBytes: bytes,
-                retries: 0,
-              },
-            ],
-    );
+    const jobs = [...this.#waiting.values()];
+    for (const { job } of this.#handovers.values()) if (job !== undefined) jobs.push(job);
+    return jobs.map(({ migration, startedMs, attempts }) => {
+      const { originHash, sourceNode: source, targetNode: target, lastPhase: phase } = migration;
+      const { lastProgressMs = nowMs, bytes = 0 } = this.#handovers.get(originHash) ?? {};
+      const elapsedMs = nowMs - startedMs;
+      const phaseAgeMs = nowMs - lastProgressMs;
+      return {
+        originHash,
+        source,
+        target,
+        phase,
+        elapsedMs,
+        phaseAgeMs,
+        snapshotBytes: bytes,
+        retries: attempts - 1,
+      };
+    });
   }
 
   /** Goes on with what the store knows: daemons that were handed over before this process began. */
@@ -117,12 +131,10 @@ export class HandoverDepartures implements MigrationOwner {
         entityId,
         phase: "handed-over",
         record: undefined,
-        migration: undefined,
-        hasKey: false,
+        job: undefined,
         stream: undefined,
         lastSentMs: 0,
         lastProgressMs: nowMs,
-        startedMs: nowMs,
         pausedAtMs: undefined,
         bytes: 0,
         error: undefined,
@@ -144,27 +156,49 @@ export class HandoverDepartures implements MigrationOwner {
 
   /** Begins a handover. Rejects as `Migrator.startMigration`. */
   async start(originHash: bigint, target: bigint, options: MigrationOptions): Promise<Migration> {
-    const { parts, nodeId, nowMs } = this.#context;
-    if (this.#handovers.size >= MAX_MIGRATIONS) {
+    const { nodeId, nowMs } = this.#context;
+    if (this.#waiting.has(originHash)) {
+      throw new MigrationError("already-migrating", `${hexId(originHash)} is already migrating`, {
+        originHash,
+      });
+    }
+    if (this.size >= MAX_MIGRATIONS) {
       throw new MigrationError("backpressure", `${MAX_MIGRATIONS} migrations are under way`, { originHash });
     }
+    const { transportIdentity = true, retryNotReadyMs = DEFAULT_RETRY_NOT_READY_MS } = options;
+    const migration = new Migration(this, originHash, nodeId, target);
+    await this.#attempt({
+      migration,
+      transportIdentity,
+      retryNotReadyMs,
+      startedMs: nowMs(),
+      attempts: 0,
+      timer: undefined,
+    });
+    return migration;
+  }
+
+  async #attempt(job: Job): Promise<void> {
+    const { parts, nodeId, nowMs } = this.#context;
+    const { originHash, targetNode: target } = job.migration;
     const { source } = this.#departures;
     const { hasDeltas = false } = parts.daemons.get(originHash) ?? {};
     const maxPayload = MAX_HANDOVER_FRAME_SIZE - BUFFERED_EVENT_OVERHEAD;
+    job.attempts++;
     const record = hasDeltas
       ? await source.startInParts(originHash, target, nodeId)
       : await source.start(originHash, target, nodeId, { ...this.#context.options.bufferLimits, maxPayload });
-    const { transportIdentity = true } = options;
     try {
       const sealed = this.#departures.sealed(
         record,
         record.snapshot,
-        transportIdentity ? "required" : "never",
+        job.transportIdentity ? "required" : "never",
       );
       const size = snapshotSize(sealed);
       if (size > MAX_HANDOVER_SNAPSHOT_SIZE) {
         throw new MigrationError("snapshot-too-large", `${size} bytes`, { originHash, size });
       }
+      const head = hasDeltas ? { ...sealed, state: new Uint8Array(0) } : sealed;
       const stream = await this.#open(originHash, target);
       const handover: Handover = {
         originHash,
@@ -173,22 +207,19 @@ export class HandoverDepartures implements MigrationOwner {
         entityId: record.host.identity.entityId,
         phase: "copying",
         record,
-        migration: new Migration(this, originHash, nodeId, target),
-        hasKey: transportIdentity,
+        job,
         stream,
         lastSentMs: nowMs(),
         lastProgressMs: nowMs(),
-        startedMs: nowMs(),
         pausedAtMs: undefined,
         bytes: 0,
         error: undefined,
       };
       this.#handovers.set(originHash, handover);
       void this.#listen(handover, stream);
-      void this.#copy(handover, record, stream, encodeSnapshot(sealed), hasDeltas);
-      return handover.migration as Migration;
+      void this.#copy(handover, record, stream, encodeSnapshot(head), hasDeltas);
     } catch (error) {
-      source.abort(originHash);
+      if (source.get(originHash) === record) source.abort(originHash);
       throw error;
     }
   }
@@ -216,8 +247,14 @@ export class HandoverDepartures implements MigrationOwner {
 
   /** Gives up, unless the daemon is being handed over. */
   cancel(migration: Migration, error: MigrationError): void {
-    const handover = this.#handovers.get(migration.originHash);
-    if (handover?.migration === migration) this.#abort(handover, error);
+    const { originHash } = migration;
+    const handover = this.#handovers.get(originHash);
+    if (handover?.job?.migration === migration) this.#abort(handover, error);
+    const waiting = this.#waiting.get(originHash);
+    if (waiting?.migration !== migration) return;
+    this.#waiting.delete(originHash);
+    this.time.cancel(waiting.timer);
+    migration.fail(error);
   }
 
   /** Repeats and ends what is due. */
@@ -225,7 +262,8 @@ export class HandoverDepartures implements MigrationOwner {
     const nowMs = this.#context.nowMs();
     const timeoutMs = this.#context.options.phaseTimeoutMs ?? DEFAULT_PHASE_TIMEOUT_MS;
     for (const handover of [...this.#handovers.values()]) {
-      const { originHash, migration, phase } = handover;
+      const { originHash, phase } = handover;
+      const migration = handover.job?.migration;
       if (nowMs - handover.lastProgressMs >= timeoutMs && handover.error === undefined) {
         const text = `${hexId(originHash)} made no progress in phase ${migration?.lastPhase}`;
         const error = new MigrationError("timeout", text, { originHash });
@@ -246,9 +284,16 @@ export class HandoverDepartures implements MigrationOwner {
       const { originHash } = handover;
       const error = new MigrationError("shutting-down", "the runtime has been shut down", { originHash });
       this.#abort(handover, error);
-      handover.migration?.fail(error);
+      handover.job?.migration.fail(error);
     }
     this.#handovers.clear();
+    for (const { migration } of [...this.#waiting.values()]) {
+      const { originHash } = migration;
+      this.cancel(
+        migration,
+        new MigrationError("shutting-down", "the runtime has been shut down", { originHash }),
+      );
+    }
   }
 
   async #open(originHash: bigint, target: bigint): Promise<ByteStream> {
@@ -284,7 +329,7 @@ export class HandoverDepartures implements MigrationOwner {
       writeU64(open, 1, handover.originHash);
       writeU64(open, 9, handover.moveId);
       await writeFrame(stream, "open", open);
-      handover.migration?.enter("transfer");
+      handover.job?.migration.enter("transfer");
       const count = hasDeltas
         ? await this.#copyParts(handover, record, stream, snapshot, progress)
         : await this.#copyWhole(handover, record, stream, snapshot, progress);
@@ -324,8 +369,8 @@ export class HandoverDepartures implements MigrationOwner {
         count++;
       }
     };
-    handover.migration?.enter("restore");
-    handover.migration?.enter("replay");
+    handover.job?.migration.enter("restore");
+    handover.job?.migration.enter("replay");
     for (let round = 0; round < MAX_ROUNDS && record.buffer.size > FEW_EVENTS; round++) {
       await writeEvents(source.takeBuffered(handover.originHash));
     }
@@ -348,8 +393,8 @@ export class HandoverDepartures implements MigrationOwner {
       since = part.version;
       hasMore = part.hasMore;
     }
-    handover.migration?.enter("restore");
-    handover.migration?.enter("replay");
+    handover.job?.migration.enter("restore");
+    handover.job?.migration.enter("replay");
     await this.#pause(handover);
     const held = this.#departures.source.heldOf(handover.originHash);
     if (held === undefined) throw new MigrationError("cancelled", "the move has ended");
@@ -367,7 +412,7 @@ export class HandoverDepartures implements MigrationOwner {
   async #pause(handover: Handover): Promise<Awaited<ReturnType<Departures["source"]["cutover"]>>> {
     const events = await this.#departures.source.cutover(handover.originHash);
     handover.pausedAtMs = this.#context.nowMs();
-    handover.migration?.enter("cutover");
+    handover.job?.migration.enter("cutover");
     return events;
   }
 
@@ -401,7 +446,8 @@ export class HandoverDepartures implements MigrationOwner {
   }
 
   #do(handover: Handover, effect: HandoverSourceEffect): void {
-    const { originHash, moveId, target, entityId, record, migration } = handover;
+    const { originHash, moveId, target, entityId, record, job } = handover;
+    const migration = job?.migration;
     const { store, nodeId } = this.#context;
     switch (effect) {
       case "send-prepare":
@@ -428,7 +474,7 @@ export class HandoverDepartures implements MigrationOwner {
         break;
       case "relinquish":
         migration?.setLiveCopy({ kind: "undecided", source: nodeId, target });
-        if (record !== undefined) this.#departures.letGo(record, [], handover.hasKey);
+        if (record !== undefined) this.#departures.letGo(record, [], job?.transportIdentity === true);
         migration?.enter("complete");
         break;
       case "resume":
@@ -441,10 +487,10 @@ export class HandoverDepartures implements MigrationOwner {
 
   /** The snapshot goes before the record, so that no start finds it without. What the store fails at is done at the next start. */
   async #forget(handover: Handover): Promise<void> {
-    const { originHash, entityId, migration, pausedAtMs, target } = handover;
+    const { originHash, entityId, job, pausedAtMs, target, bytes } = handover;
     const pauseMs = pausedAtMs === undefined ? undefined : this.#context.nowMs() - pausedAtMs;
     this.#handovers.delete(originHash);
-    migration?.succeed({ node: target, form: "netmesh", attempts: 1, bytes: handover.bytes, pauseMs });
+    job?.migration.succeed({ node: target, form: "netmesh", attempts: job.attempts, bytes, pauseMs });
     const { store } = this.#context;
     try {
       await store.forget(entityId);
@@ -456,13 +502,41 @@ export class HandoverDepartures implements MigrationOwner {
   }
 
   #settleAborted(handover: Handover): void {
-    const { originHash, migration } = handover;
+    const { originHash, job, error, stream } = handover;
     this.#handovers.delete(originHash);
-    handover.stream?.abort();
-    const fallback = new MigrationError("state-failed", "the target refused or the store failed", {
-      originHash,
+    stream?.abort();
+    if (job === undefined) return;
+    if (error?.failure?.kind === "not-ready" && job.retryNotReadyMs > 0) {
+      this.#retryLater(job);
+      return;
+    }
+    const text = "the target refused or the store failed";
+    job.migration.fail(error ?? new MigrationError("state-failed", text, { originHash }));
+  }
+
+  /** The target is not ready: again with a fresh snapshot, until the patience ends. */
+  #retryLater(job: Job): void {
+    const { migration, attempts, startedMs, retryNotReadyMs } = job;
+    const { originHash, targetNode } = migration;
+    const leftMs = startedMs + retryNotReadyMs - this.#context.nowMs();
+    if (leftMs <= 0) {
+      const kind = "not-ready-timeout";
+      migration.fail(migrationFailed(originHash, { kind, attempts: Math.min(0xff, attempts) }, targetNode));
+      return;
+    }
+    this.#waiting.set(originHash, job);
+    job.timer = this.time.after(backoffMs(attempts, leftMs), () => {
+      this.#waiting.delete(originHash);
+      migration.enter("snapshot");
+      this.#attempt(job).catch((error: unknown) => {
+        const text = messageOf(error);
+        migration.fail(
+          error instanceof MigrationError
+            ? error
+            : new MigrationError("state-failed", text, { originHash, cause: error }),
+        );
+      });
     });
-    migration?.fail(handover.error ?? fallback);
   }
 
   #send(to: bigint, message: HandoverMessage): void {
