@@ -25,6 +25,7 @@ export {
   type MigrationSummary,
   type RegistryEvent,
   type SpawnOptions,
+  type StateDelta,
   type TakeSnapshotRequest,
 } from "@netmesh/compute";
 // Keys
