@@ -384,10 +384,21 @@ export class DaemonRuntime {
     return () => void this.#observers.delete(observer);
   }
 
-  /** A snapshot of a daemon; undefined when it is stateless. Rejects with `not-found` and as `DaemonHost.snapshot`. */
-  async snapshot(originHash: bigint): Promise<StateSnapshot | undefined> {
+  /**
+   * A snapshot of a daemon; undefined when it is stateless. In the daemon's turn `onTaken` is called with it: no delivery is between the two.
+   * Rejects with `not-found` and as `DaemonHost.snapshot`.
+   */
+  async snapshot(
+    originHash: bigint,
+    onTaken?: (snapshot: StateSnapshot) => void,
+  ): Promise<StateSnapshot | undefined> {
     this.#requireReady();
-    return await this.#daemons.snapshot(originHash);
+    return await this.#daemons.require(originHash).snapshot(onTaken);
+  }
+
+  /** The kind of a daemon that lives here and was made here, or may be made here; undefined for any other. Never gated by the state. */
+  kindOf(originHash: bigint): string | undefined {
+    return this.#factories.get(originHash)?.kind;
   }
 
   /** What a daemon has done so far. Throws `not-found`; never gated by the state. */
