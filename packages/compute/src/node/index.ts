@@ -15,5 +15,7 @@ export {
   isolatedDaemon,
   MAX_BACKOFF_MS,
 } from "./isolated-daemon.ts";
+export type { RedisConnection } from "./redis-connection.ts";
+export { RedisSnapshotStore, type RedisSnapshotStoreOptions } from "./redis-snapshot-store.ts";
 export type { SqliteDriver } from "./sqlite-driver.ts";
 export { SqliteSnapshotStore, type SqliteSnapshotStoreOptions } from "./sqlite-snapshot-store.ts";
