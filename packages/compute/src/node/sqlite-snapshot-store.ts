@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { dirname, resolve as resolvePath } from "node:path";
 import { Worker } from "node:worker_threads";
+import { copyBytes } from "@netmesh/wire";
 import {
   closedError,
   decodeMarker,
@@ -131,7 +132,7 @@ export class SqliteSnapshotStore implements SnapshotStore {
   async get(entityId: Uint8Array): Promise<StoredSnapshot | undefined> {
     this.#requireOpen();
     entityKey(entityId);
-    const found = (await this.#ask({ kind: "get", entity: entityId.slice() })) as ReadRecord | undefined;
+    const found = (await this.#ask({ kind: "get", entity: copyBytes(entityId) })) as ReadRecord | undefined;
     if (found === undefined) return undefined;
     const stored = decodeRecord(found.record, entityId);
     if (stored === undefined) throw new SnapshotStoreError("damaged", "the snapshot is another entity's");
@@ -141,13 +142,13 @@ export class SqliteSnapshotStore implements SnapshotStore {
   async delete(entityId: Uint8Array): Promise<boolean> {
     this.#requireOpen();
     entityKey(entityId);
-    return (await this.#ask({ kind: "delete", entity: entityId.slice() })) as boolean;
+    return (await this.#ask({ kind: "delete", entity: copyBytes(entityId) })) as boolean;
   }
 
   async forget(entityId: Uint8Array): Promise<void> {
     this.#requireOpen();
     entityKey(entityId);
-    await this.#ask({ kind: "forget", entity: entityId.slice() });
+    await this.#ask({ kind: "forget", entity: copyBytes(entityId) });
   }
 
   async list(originHash?: bigint): Promise<SnapshotSummary[]> {
