@@ -797,6 +797,14 @@ describe("events", () => {
   });
 });
 
+it("keys of daemons spawned without one come from the given source", async () => {
+  const random = { fill: (given: Uint8Array) => void given.fill(0x42) };
+  const runtime = await readyRuntime({ random });
+  await using handle = await runtime.spawn("echo");
+  expect(handle.originHash).toBe(0xc162c80da6be3de4n);
+  await handle.control({ kind: "backpressure-off" });
+});
+
 it("the secret of an identity is not needed to run its daemon", async () => {
   const runtime = await readyRuntime();
   const handle = await runtime.spawn("echo", { identity: Identity.publicOnly(ID.entityId) });

@@ -3,6 +3,30 @@
  * @packageDocumentation
  */
 
+// From the layers below
+export {
+  type CausalEvent,
+  type ControlEvent,
+  CoreDaemonError,
+  type Daemon,
+  DaemonError,
+  type DaemonFactory,
+  type DaemonHealth,
+  type DaemonHostConfig,
+  type DaemonOutput,
+  type DaemonStats,
+  type HandoverStore,
+  Migration,
+  MigrationError,
+  type MigrationEvent,
+  type MigrationOptions,
+  type MigrationOutcome,
+  type MigrationPhase,
+  type MigrationSummary,
+  type RegistryEvent,
+  type SpawnOptions,
+  type TakeSnapshotRequest,
+} from "@netmesh/compute";
 // Keys
 export {
   bytesToHex,
@@ -22,10 +46,10 @@ export type {
   RerouteStats,
   SecurityMode,
   SessionSecurity,
+  SideSocketCounters,
   Transport,
   TransportListener,
 } from "@netmesh/mesh";
-// From the layers below
 export {
   type AnnounceOptions,
   type Capabilities,
@@ -66,13 +90,21 @@ export type {
   TransportOptions,
   TransportStats,
 } from "@netmesh/transport-udp";
-export type { ConnectionReason, NatClass, TraversalStats } from "@netmesh/traversal";
+export type {
+  ConnectionAttempt,
+  ConnectionReason,
+  ConnectionTally,
+  NatClass,
+  TraversalStats,
+} from "@netmesh/traversal";
 export { channelHash } from "@netmesh/wire";
 // The mesh
 export type { Address } from "./address.ts";
 export type { OpOptions } from "./arguments.ts";
 // Channels
 export type { PublishFailure, PublishOptions, PublishReport, SubscribeOptions } from "./channels.ts";
+export { DaemonRef } from "./daemons/daemon.ts";
+export { DaemonRuntime, type DaemonRuntimeOptions } from "./daemons/daemon-runtime.ts";
 // Errors
 export {
   ChannelAuthError,
@@ -89,7 +121,14 @@ export {
 export type { OverflowPolicy } from "./event-queue.ts";
 export type { EventBatch, EventFilter, InboundEvent } from "./inbound-event.ts";
 export type { EventsOptions } from "./inbox.ts";
-export { type DiscoveredNode, Mesh, type MeshEvents, type MeshStats, type NodeCapabilities } from "./mesh.ts";
+export {
+  type DiscoveredNode,
+  type FoundNode,
+  Mesh,
+  type MeshEvents,
+  type MeshStats,
+  type NodeCapabilities,
+} from "./mesh.ts";
 export { type DirectConnection, MeshNat, type NatOptions } from "./mesh-nat.ts";
 export type { AeadName, MeshOptions, PeerContact, StreamOptions } from "./mesh-options.ts";
 // Data

@@ -1,4 +1,4 @@
-import { equalBytes, Identity } from "@netmesh/crypto";
+import { equalBytes, Identity, type RandomSource } from "@netmesh/crypto";
 import { isPromiseLike } from "../call-queue.ts";
 import type { Awaitable, ControlEvent, Daemon } from "../daemon.ts";
 import {
@@ -40,6 +40,8 @@ export interface DaemonRuntimeOptions {
   readonly channels?: ChannelMembership;
   /** The platform's by default. */
   readonly time?: DaemonTime;
+  /** Makes the keys of daemons that are spawned without one; the platform's by default. */
+  readonly random?: RandomSource;
   /** Told what happens to daemons. */
   readonly onEvent?: (event: RegistryEvent) => void;
   /** Why a daemon is not here, if that is known. */
@@ -72,6 +74,7 @@ export type DeliveryObserver = (
  */
 export class DaemonRuntime {
   readonly #time: DaemonTime;
+  readonly #random: RandomSource | undefined;
   readonly #peers: RuntimePeers | undefined;
   readonly #channels: ChannelMembership | undefined;
   /** Answers peers from the beginning, so that one that asks too early hears that this node is not ready yet (§26.1). */
@@ -90,8 +93,9 @@ export class DaemonRuntime {
   #ending: Promise<void> | undefined;
 
   constructor(options: DaemonRuntimeOptions = {}) {
-    const { peers, channels, time = platformTime, onEvent, explainAbsence } = options;
+    const { peers, channels, time = platformTime, random, onEvent, explainAbsence } = options;
     this.#time = time;
+    this.#random = random;
     this.#peers = peers;
     this.#channels = channels;
     this.#daemons = new DaemonRegistry({
@@ -222,7 +226,7 @@ export class DaemonRuntime {
    * `invalid-daemon`.
    */
   async spawn(kind: string, options: SpawnOptions = {}): Promise<DaemonHandle> {
-    const { identity = Identity.generate() } = options;
+    const { identity = Identity.generate(this.#random) } = options;
     return await this.#spawn(kind, identity, options, async (daemon, hostOptions) =>
       DaemonHost.create(identity, daemon, hostOptions),
     );
@@ -447,7 +451,7 @@ export class DaemonRuntime {
     const { host, channels } = this.#requireMembership(originHash);
     host.ledger.check(subscription);
     const { publisher, channel, token } = subscription;
-    await asked(() => channels.subscribe(publisher, channel, token), originHash);
+    await asked(() => channels.subscribe(publisher, channel, token, originHash), originHash);
     this.#requireHost(host).ledger.record(subscription);
   }
 
@@ -455,7 +459,7 @@ export class DaemonRuntime {
   async unsubscribeChannel(originHash: bigint, publisher: bigint, channel: string): Promise<void> {
     const { host, channels } = this.#requireMembership(originHash);
     host.ledger.forget(publisher, channel);
-    await asked(() => channels.unsubscribe(publisher, channel), originHash);
+    await asked(() => channels.unsubscribe(publisher, channel, originHash), originHash);
   }
 
   /** The channels that a daemon is a member of; none for an unknown one. Never gated by the state. */
