@@ -278,7 +278,7 @@ export class DaemonRuntime {
         await discardDaemon(daemon);
         throw refusal;
       }
-      const host = await createHost(daemon, this.#hostOptions(originHash, config));
+      const host = await createHost(daemon, this.#hostOptions(context, config));
       return await this.#admit(host, entry, context, signal);
     } catch (error) {
       this.#factories.remove(originHash, entry);
@@ -314,8 +314,9 @@ export class DaemonRuntime {
     return isWanted ? undefined : cancelled(context, signal);
   }
 
-  #hostOptions(originHash: bigint, config: DaemonHostConfig): DaemonHostOptions {
+  #hostOptions({ originHash, kind }: DaemonContext, config: DaemonHostConfig): DaemonHostOptions {
     return {
+      kind,
       config,
       time: this.#time,
       onCrash: (reason) => this.#daemons.reportCrash(originHash, reason),
@@ -400,9 +401,9 @@ export class DaemonRuntime {
     return await this.#daemons.require(originHash).snapshot(onTaken);
   }
 
-  /** The kind of a daemon that lives here and was made here, or may be made here; undefined for any other. Never gated by the state. */
+  /** The kind of a daemon that lives here or may; undefined for any other. Never gated by the state. */
   kindOf(originHash: bigint): string | undefined {
-    return this.#factories.get(originHash)?.kind;
+    return this.#daemons.get(originHash)?.kind ?? this.#factories.get(originHash)?.kind;
   }
 
   /** What a daemon has done so far. Throws `not-found`; never gated by the state. */
