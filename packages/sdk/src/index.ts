@@ -121,18 +121,13 @@ export {
 export type { OverflowPolicy } from "./event-queue.ts";
 export type { EventBatch, EventFilter, InboundEvent } from "./inbound-event.ts";
 export type { EventsOptions } from "./inbox.ts";
-export {
-  type DiscoveredNode,
-  type FoundNode,
-  Mesh,
-  type MeshEvents,
-  type MeshStats,
-  type NodeCapabilities,
-} from "./mesh.ts";
+export { Mesh } from "./mesh.ts";
+export type { MeshEvents } from "./mesh-events.ts";
 export { type DirectConnection, MeshNat, type NatOptions } from "./mesh-nat.ts";
 export type { AeadName, MeshOptions, PeerContact, StreamOptions } from "./mesh-options.ts";
 // Data
 export { MeshStream, type StreamStats } from "./mesh-stream.ts";
+export type { DiscoveredNode, FoundNode, MeshStats, NodeCapabilities } from "./mesh-view.ts";
 export { type PastPath, type Path, Peer } from "./peer.ts";
 export { Subprotocol, type SubprotocolMessage, type SubprotocolOptions } from "./subprotocol.ts";
 export {

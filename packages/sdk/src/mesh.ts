@@ -9,28 +9,21 @@ import {
 } from "@netmesh/crypto";
 import {
   type AnnounceOptions,
-  type Capabilities,
   type CapabilityFilter,
   type CapabilityRequirement,
   type CapabilityScope,
   type CapabilitySet,
   type ChannelConfig,
-  type ChannelStats,
   type CoreEvent,
-  type Counters,
-  type DiscoveryStats,
   type Peer as EnginePeer,
   type HandshakeMode,
   MeshNode,
   monotonicClock,
-  type RerouteStats,
-  type SideSocketCounters,
   systemClock,
   toAnnounced,
   validateCapabilities,
 } from "@netmesh/mesh";
-import { type TransportStats, UdpTransport } from "@netmesh/transport-udp";
-import type { ConnectionAttempt, NatClass } from "@netmesh/traversal";
+import { UdpTransport } from "@netmesh/transport-udp";
 import { copyBytes, SocketAddress } from "@netmesh/wire";
 import { type Address, resolveAddress } from "./address.ts";
 import { abortable, type OpOptions, requireBytes, requireId, signalOf, toEvents } from "./arguments.ts";
@@ -46,6 +39,7 @@ import {
 } from "./errors.ts";
 import type { InboundEvent } from "./inbound-event.ts";
 import { type EventsOptions, Inbox } from "./inbox.ts";
+import type { MeshEvents } from "./mesh-events.ts";
 import { type DirectConnection, type MeshNat, MeshTraversal } from "./mesh-nat.ts";
 import {
   type AeadName,
@@ -55,98 +49,11 @@ import {
   type StreamOptions,
 } from "./mesh-options.ts";
 import type { MeshStream } from "./mesh-stream.ts";
+import type { DiscoveredNode, FoundNode, MeshStats, NodeCapabilities } from "./mesh-view.ts";
 import { type Path, Peer } from "./peer.ts";
 import { Subprotocol, type SubprotocolOptions } from "./subprotocol.ts";
 import type { Subscription } from "./subscription.ts";
 import { TypedEventTarget } from "./typed-events.ts";
-
-/** What a {@link Mesh} announces; data comes through iteration, not through these. */
-export interface MeshEvents extends Record<string, object> {
-  /** A session with the peer is in use. */
-  "peer-connected": { readonly peer: Peer };
-  /** The peer has proven by a signature who it is: `peer.verified`. */
-  "peer-verified": { readonly peer: Peer };
-  /** Nothing was heard of the peer for the session time-out; its streams have failed. */
-  "peer-lost": { readonly peer: Peer };
-  /** A lost peer is heard again, with the same keys. */
-  "peer-recovered": { readonly peer: Peer };
-  /** The peer was given up and its keys wiped. */
-  "peer-removed": { readonly peer: Peer };
-  /** What is known of a node's capabilities has changed; the node need not be a peer. */
-  "capabilities-changed": { readonly nodeId: bigint };
-  /** Packets to the peer take another way. */
-  "path-changed": { readonly peer: Peer };
-  /** A peer that was reached over a relay is reached without one; nothing was lost. */
-  "peer-upgraded": { readonly peer: Peer; readonly from: Path; readonly to: Path };
-  /** What is known of this node's NAT has changed: `mesh.nat.type`, `mesh.nat.reflexAddress`. */
-  "nat-changed": { readonly natType: NatClass; readonly reflexAddress: string | undefined };
-  /** An attempt to reach a peer without a relay has come to an end, asked for or in the background, with its reason. */
-  "nat-attempt": ConnectionAttempt;
-  /**
-   * A peer writes on a stream that was not opened here. What arrives on a reliable one waits, within its window, until it
-   * is opened or `events()` takes it; of others a listener that opens it at once, synchronously, misses nothing.
-   */
-  stream: {
-    readonly peer: Peer;
-    readonly streamId: bigint;
-    readonly reliability: "reliable" | "fire-and-forget";
-  };
-  /**
-   * A listener or `acceptPeers` threw, or a listener's promise was rejected, or the socket has ended by itself. Without a
-   * listener for it, the error is thrown as uncaught.
-   */
-  error: { readonly error: unknown };
-}
-
-/** What a node has announced. */
-export interface NodeCapabilities extends Capabilities {
-  readonly tags: readonly string[];
-  readonly metadata: ReadonlyMap<string, string>;
-}
-
-/** A node that others have told of. Nothing of it is proven: connecting to it is what proves who is there. */
-export interface DiscoveredNode {
-  readonly nodeId: bigint;
-  /** Hops to it: 1 for a neighbour. */
-  readonly hops: number;
-  /** What its pingwave took to get here, in milliseconds, by the two nodes' clocks. */
-  readonly latencyMs: number;
-  /** The neighbour's address from which it was heard of. */
-  readonly via: string;
-}
-
-/** The way to a node that was looked for. */
-export interface FoundNode {
-  readonly nodeId: bigint;
-  /** Hops to it. */
-  readonly hops: number;
-  /** The address of the neighbour over which it is reached; what `connectVia` takes for a relay. */
-  readonly via: string;
-}
-
-/** Figures of a {@link Mesh}; numbers that only grow, but for the first ones, up to `channels`. */
-export interface MeshStats {
-  readonly peers: number;
-  readonly streams: number;
-  /** Nodes whose capabilities are known. */
-  readonly indexedNodes: number;
-  /** Channels that are registered, published and subscribed to here. */
-  readonly channels: ChannelStats;
-  /** What discovery has found and done: the graph of nodes, pingwaves by what became of them, routes. */
-  readonly discovery: DiscoveryStats;
-  /** Detours of forwarded packets around neighbours that have failed. */
-  readonly reroutes: RerouteStats;
-  /** Further sockets that have looked for ways past symmetric NATs. */
-  readonly sideSockets: Readonly<SideSocketCounters>;
-  /** Events that nobody wanted: no open stream and no matching `events()`, or a stream that failed before it was opened. */
-  readonly unclaimedEvents: number;
-  /** Which implementation seals packets. */
-  readonly aead: AeadName;
-  /** Present with the built-in transport. */
-  readonly socket: TransportStats | undefined;
-  /** Everything sent, received, forwarded, opened, refused and dropped, by reason. */
-  readonly counters: Readonly<Counters>;
-}
 
 interface Pending<T = Peer> {
   resolve(value: T): void;

@@ -304,6 +304,7 @@ export class Conductor implements MigrationOwner {
         this.#fail(job, error as MigrationError);
       return;
     }
+    if (before === "transfer" && job.record?.phase === "replay") job.migration.enter("restore");
     if (job.record?.phase !== before) this.#progress(job);
     if (answer?.message.type === "snapshot-ready") job.lastProgressMs = this.#context.nowMs();
     if (answer === undefined) return;

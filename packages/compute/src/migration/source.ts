@@ -75,31 +75,19 @@ export class MigrationSource {
    * Takes a snapshot and buffers from then on. Rejects with `daemon-not-found`, `already-migrating`, `state-failed` for a stateless daemon, or as
    * `DaemonHost.snapshot`; then nothing is recorded.
    */
-  async start(originHash: bigint, target: bigint, orchestrator: bigint): Promise<SourceRecord> {
-    const host = this.#options.daemons.get(originHash);
-    if (host === undefined) throw notFound(originHash);
-    if (this.isMoving(originHash)) {
-      throw new MigrationError("already-migrating", `${hexId(originHash)} is already migrating`, {
-        originHash,
-      });
-    }
+  async start(
+    originHash: bigint,
+    target: bigint,
+    orchestrator: bigint,
+    limits: BufferLimits | undefined = this.#options.limits,
+  ): Promise<SourceRecord> {
+    const host = this.#requireStill(originHash);
     this.#claims.add(originHash);
     try {
       await host.snapshot((snapshot) => {
-        const buffer = new EventBuffer(originHash, this.#options.limits);
-        const base = {
-          originHash,
-          host,
-          target,
-          orchestrator,
-          snapshot,
-          buffer,
-          phase: "snapshot",
-          held: undefined,
-        };
-        const record = { ...base, detach: () => {} } as Mutable;
+        const buffer = new EventBuffer(originHash, limits);
+        const record = this.#record(host, target, orchestrator, snapshot, buffer);
         record.detach = this.#attach(record);
-        this.#records.set(originHash, record);
       });
     } finally {
       this.#claims.delete(originHash);
@@ -107,6 +95,42 @@ export class MigrationSource {
     const record = this.#records.get(originHash);
     if (record !== undefined) return record;
     throw new MigrationError("state-failed", `${hexId(originHash)} is stateless`, { originHash });
+  }
+
+  /** As `start` for a daemon whose state travels in parts: its events are in later parts, so that none are buffered. */
+  async startInParts(originHash: bigint, target: bigint, orchestrator: bigint): Promise<SourceRecord> {
+    const host = this.#requireStill(originHash);
+    this.#claims.add(originHash);
+    try {
+      const held = await host.hold();
+      const record = this.#record(host, target, orchestrator, held.head(), new EventBuffer(originHash));
+      held.release();
+      return record;
+    } finally {
+      this.#claims.delete(originHash);
+    }
+  }
+
+  #record(
+    host: DaemonHost,
+    target: bigint,
+    orchestrator: bigint,
+    snapshot: StateSnapshot,
+    buffer: EventBuffer,
+  ): Mutable {
+    const { originHash } = host;
+    const base = { originHash, host, target, orchestrator, snapshot, buffer, phase: "snapshot" as const };
+    const record: Mutable = { ...base, held: undefined, detach: () => {} };
+    this.#records.set(originHash, record);
+    return record;
+  }
+
+  /** The host of a daemon that is not on its way. */
+  #requireStill(originHash: bigint): DaemonHost {
+    const host = this.#options.daemons.get(originHash);
+    if (host === undefined) throw notFound(originHash);
+    if (!this.isMoving(originHash)) return host;
+    throw new MigrationError("already-migrating", `${hexId(originHash)} is already migrating`, { originHash });
   }
 
   /** Keeps an event that the daemon has processed: false without a move. Throws `state-failed` after the cutover, and `buffer-full`. */
