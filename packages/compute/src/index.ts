@@ -82,6 +82,14 @@ export {
 
 export { MemorySnapshotStore, type MemorySnapshotStoreOptions } from "./durability/memory-snapshot-store.ts";
 export {
+  DEFAULT_MAX_CONCURRENT_SNAPSHOTS,
+  type KeeperEvent,
+  type RestoreReport,
+  SnapshotKeeper,
+  type SnapshotKeeperOptions,
+  type SnapshotKeeperStats,
+} from "./durability/snapshot-keeper.ts";
+export {
   MAX_KIND_LENGTH,
   MAX_MARKER_NAME_LENGTH,
   MAX_MARKER_SIZE,

@@ -717,7 +717,7 @@ describe("channels", () => {
     expect(runtime.subscriptions(ID.originHash)).toEqual([]);
     answer.resolve();
     await pending;
-    expect(asked).toEqual([[5n, "sensors/lidar", bytes("t")]]);
+    expect(asked).toEqual([[5n, "sensors/lidar", bytes("t"), ID.originHash]]);
     expect(runtime.subscriptions(ID.originHash)).toEqual([{ ...lidar, token: bytes("t") }]);
     await runtime.unsubscribeChannel(ID.originHash, lidar.publisher, lidar.channel);
     expect(runtime.subscriptions(ID.originHash)).toEqual([]);
