@@ -33,7 +33,9 @@ export const MAX_HANDOVER_FRAME_SIZE: number = 1024 * 1024;
 export const HANDOVER_CHUNK_SIZE: number = 64 * 1024;
 const HEADER_SIZE = 5;
 
-const NAMES = new Map(Object.entries(FRAMES).map(([name, type]) => [type as number, name as HandoverFrameType]));
+const NAMES = new Map(
+  Object.entries(FRAMES).map(([name, type]) => [type as number, name as HandoverFrameType]),
+);
 const NOTHING = new Uint8Array(0);
 
 /** A frame as read; the payload is the reader's until it is asked for the next. */
@@ -72,7 +74,7 @@ export async function writeChunks(
 
 /** The frames of a stream. Throws `state-failed` for anything else in it, before it has buffered more than one frame and one read. */
 export async function* readFrames(stream: ByteStream): AsyncGenerator<HandoverFrame, void> {
-  let buffer = NOTHING;
+  let buffer: Uint8Array = NOTHING;
   for await (const bytes of stream.readable) {
     buffer = buffer.length === 0 ? bytes : joined(buffer, bytes);
     while (buffer.length >= HEADER_SIZE) {
