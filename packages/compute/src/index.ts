@@ -59,6 +59,7 @@ export {
 
 // Snapshots
 
+export { DEFAULT_MAX_ENTITIES, NewestSnapshots } from "./state/newest-snapshots.ts";
 export {
   decodeSnapshot,
   encodeSnapshot,
@@ -69,7 +70,6 @@ export {
   sealSnapshot,
   snapshotSize,
 } from "./state/snapshot.ts";
-export { DEFAULT_MAX_ENTITIES, SnapshotStore } from "./state/snapshot-store.ts";
 export { StateError, type StateErrorCode } from "./state/state-error.ts";
 export {
   encodeSubscriptions,
@@ -77,6 +77,28 @@ export {
   type Subscription,
   SubscriptionLedger,
 } from "./state/subscription-ledger.ts";
+
+// Durability
+
+export { MemorySnapshotStore, type MemorySnapshotStoreOptions } from "./durability/memory-snapshot-store.ts";
+export {
+  DEFAULT_MAX_CONCURRENT_SNAPSHOTS,
+  type KeeperEvent,
+  type RestoreReport,
+  SnapshotKeeper,
+  type SnapshotKeeperOptions,
+  type SnapshotKeeperStats,
+} from "./durability/snapshot-keeper.ts";
+export {
+  MAX_KIND_LENGTH,
+  MAX_MARKER_NAME_LENGTH,
+  MAX_MARKER_SIZE,
+  type SnapshotStore,
+  SnapshotStoreError,
+  type SnapshotStoreErrorCode,
+  type SnapshotSummary,
+  type StoredSnapshot,
+} from "./durability/snapshot-store.ts";
 
 // Daemons
 

@@ -16,6 +16,7 @@ import {
   bytes,
   CounterDaemon,
   codeOf,
+  deferred,
   EchoDaemon,
   failure,
   fromU64,
@@ -348,6 +349,38 @@ describe("turns", () => {
     expect(time.pending).toBe(0);
   });
 
+  it("an exclusive action has the daemon to itself, and events wait for it", async () => {
+    const host = DaemonHost.create(ID, new CounterDaemon(), { time: new VirtualTime() });
+    const action = deferred<string>();
+    const running = host.exclusive(() => action.promise);
+    const waiting = host.deliver(input(CAUSE, 1n, "a"));
+    expect(host.stats().pending).toBe(1);
+    action.resolve("done");
+    expect(await running).toBe("done");
+    expect(await waiting).toHaveLength(1);
+    expect(host.exclusive(() => host.head.sequence)).toBe(1n);
+  });
+
+  it("a daemon that rejects, or throws when its turn comes, fails that call alone", async () => {
+    const slow = new SlowDaemon();
+    const host = DaemonHost.create(
+      ID,
+      {
+        name: "failing",
+        process: (event) => (text(event.payload) === "throw" ? raise("thrown") : slow.process(event)),
+      },
+      { time: new VirtualTime() },
+    );
+    const rejected = reasonOf(() => host.deliver(input(CAUSE, 1n, "a")));
+    const thrown = reasonOf(() => host.deliver(input(CAUSE, 2n, "throw")));
+    const replayed = host.replay(input(CAUSE, 3n, "b"));
+    slow.calls[0]?.reject(new Error("rejected"));
+    expect([await rejected, await thrown]).toEqual(["process-failed", "process-failed"]);
+    slow.calls[1]?.resolve(bytes("fine"));
+    expect(await replayed).toBeUndefined();
+    expect(host.stats()).toMatchObject({ eventsProcessed: 1, errors: 2 });
+  });
+
   it("closing fails what waits, and disposes of the daemon after its call has returned", async () => {
     const daemon = new SlowDaemon();
     const host = DaemonHost.create(ID, daemon, { time: new VirtualTime() });
@@ -458,6 +491,17 @@ describe("snapshots", () => {
     expect(disposals).toBe(1);
   });
 
+  it("a state is taken over when the daemon says so later, and refused likewise", async () => {
+    const snapshot = await snapshotOf(DaemonHost.create(ID, new CounterDaemon()));
+    const answer = deferred();
+    const daemon = Object.assign(new CounterDaemon(), { restore: () => answer.promise });
+    const restoring = DaemonHost.fromSnapshot(snapshot, ID, daemon, { time: new VirtualTime() });
+    answer.resolve();
+    expect((await restoring).head).toEqual(snapshot.chainLink);
+    const refusing = Object.assign(new CounterDaemon(), { restore: () => Promise.reject(new Error("no")) });
+    expect(await reasonOf(() => DaemonHost.fromSnapshot(snapshot, ID, refusing))).toBe("restore-failed");
+  });
+
   it("a standby takes over state and foreign chain, and cannot be sent to a third node then", async () => {
     const active = DaemonHost.create(ID, new CounterDaemon());
     for (let i = 1n; i <= 3n; i++) await active.deliver(input(CAUSE, i, "tick"));
@@ -513,6 +557,31 @@ describe("control and health", () => {
     expect(await reasonOf(() => host.control({ kind: "drain-finish" }))).toBe("process-failed");
     expect(host.health()).toEqual({ status: "unhealthy", reason: "no comment" });
     expect(host.saturation()).toBe(0);
+  });
+
+  it("a daemon may take its time when told, and refuse", async () => {
+    const answers = [Promise.resolve(), Promise.reject(new Error("no"))];
+    const host = DaemonHost.create(ID, {
+      name: "slow listener",
+      process: () => undefined,
+      onControl: () => answers.shift(),
+      saturation: () => raise("busy"),
+    });
+    await host.control({ kind: "drain-start", graceMs: 5 });
+    expect(await reasonOf(() => host.control({ kind: "drain-finish" }))).toBe("process-failed");
+    expect(host.saturation()).toBe(0);
+  });
+
+  it("a daemon that throws when interrupted is reported", async () => {
+    const time = new VirtualTime();
+    const crashes: string[] = [];
+    const daemon = Object.assign(new SlowDaemon(), { interrupt: () => raise("busy") });
+    const onCrash = (reason: string): void => void crashes.push(reason);
+    const host = DaemonHost.create(ID, daemon, { config: { callTimeoutMs: 1 }, time, onCrash });
+    const hung = codeOf(() => host.deliver(input(CAUSE, 1n, "a")));
+    await time.advance(1);
+    expect(await hung).toBe("callback-timeout");
+    expect(crashes.at(-1)).toBe("interrupt failed: busy");
   });
 
   it.each([

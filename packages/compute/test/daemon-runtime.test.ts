@@ -717,7 +717,7 @@ describe("channels", () => {
     expect(runtime.subscriptions(ID.originHash)).toEqual([]);
     answer.resolve();
     await pending;
-    expect(asked).toEqual([[5n, "sensors/lidar", bytes("t")]]);
+    expect(asked).toEqual([[5n, "sensors/lidar", bytes("t"), ID.originHash]]);
     expect(runtime.subscriptions(ID.originHash)).toEqual([{ ...lidar, token: bytes("t") }]);
     await runtime.unsubscribeChannel(ID.originHash, lidar.publisher, lidar.channel);
     expect(runtime.subscriptions(ID.originHash)).toEqual([]);
@@ -795,6 +795,14 @@ describe("events", () => {
     await runtime.stop(ID.originHash);
     expectNothingLeft(runtime);
   });
+});
+
+it("keys of daemons spawned without one come from the given source", async () => {
+  const random = { fill: (given: Uint8Array) => void given.fill(0x42) };
+  const runtime = await readyRuntime({ random });
+  await using handle = await runtime.spawn("echo");
+  expect(handle.originHash).toBe(0xc162c80da6be3de4n);
+  await handle.control({ kind: "backpressure-off" });
 });
 
 it("the secret of an identity is not needed to run its daemon", async () => {

@@ -27,12 +27,12 @@ import {
   isGenesis,
   type LogFault,
   mightContain,
+  NewestSnapshots,
   nextLink,
   ObservedHorizon,
   type ProofFault,
   parentHash,
   potentiallyConcurrent,
-  SnapshotStore,
   type StateSnapshot,
   SubscriptionLedger,
   verifyContinuity,
@@ -206,7 +206,7 @@ describe("snapshots", () => {
   });
 
   it("a store takes only what is newer than all before, also after a removal", () => {
-    const store = new SnapshotStore();
+    const store = new NewestSnapshots();
     const { entityId } = Identity.fromSeed(new Uint8Array(32));
     for (const [i, vector] of state.snapshot_store.entries()) {
       if (i > 0 && state.snapshot_store[i - 1]?.current !== null && vector.current === null)

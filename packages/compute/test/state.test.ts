@@ -23,12 +23,12 @@ import {
   horizonBits,
   isGenesis,
   mightContain,
+  NewestSnapshots,
   nextLink,
   ObservedHorizon,
   openSnapshotIdentity,
   parentHash,
   proveContinuity,
-  SnapshotStore,
   type StateSnapshot,
   SubscriptionLedger,
   sealSnapshot,
@@ -419,9 +419,9 @@ describe("envelopes in snapshots", () => {
   });
 });
 
-describe("snapshot store", () => {
+describe("newest snapshots", () => {
   it("after forgetting an entity any snapshot of it is welcome", () => {
-    const store = new SnapshotStore();
+    const store = new NewestSnapshots();
     expect(store.store(snapshotWith({ throughSeq: 9n }))).toBe(true);
     expect(store.remove(KEY.entityId)?.throughSeq).toBe(9n);
     expect(store.remove(KEY.entityId)).toBeUndefined();
@@ -432,7 +432,7 @@ describe("snapshot store", () => {
   });
 
   it("a full store drops what has no snapshot, and otherwise refuses the new", () => {
-    const store = new SnapshotStore(2);
+    const store = new NewestSnapshots(2);
     const third = Identity.fromSeed(new Uint8Array(32));
     store.store(snapshotWith());
     store.store(snapshotWith({ entityId: OTHER.entityId }));

@@ -47,9 +47,10 @@ export {
 export { type Clock, monotonicClock, systemClock } from "./clock.ts";
 // Discovery and healing
 export type { DiscoveryStats } from "./control/discovery.ts";
+export { FloodScope } from "./control/flood-scope.ts";
 export { type Neighbor, Neighbors } from "./control/neighbors.ts";
 export { type NextHop, NextHops } from "./control/next-hops.ts";
-export { type AskedPath, PathWatch, type PathWatchOwner } from "./control/path-watch.ts";
+export { type AskedPath, type FollowedPath, PathWatch, type PathWatchOwner } from "./control/path-watch.ts";
 // The core
 export type { CoreConfig, CoreOptions, RelayPolicy, Signer } from "./core/config.ts";
 export { Counters } from "./core/counters.ts";
@@ -81,6 +82,7 @@ export {
   type SessionInit,
   type SessionRole,
 } from "./session/session.ts";
+export { type SideAnswer, type SideSocketCounters, SideSockets } from "./side-sockets.ts";
 // Streams
 export { ByteSlab } from "./stream/byte-slab.ts";
 export type { CongestionControl } from "./stream/congestion/congestion-control.ts";

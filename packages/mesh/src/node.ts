@@ -3,6 +3,7 @@ import type { CoreOptions } from "./core/config.ts";
 import type { Counters } from "./core/counters.ts";
 import type { CoreEvent } from "./core/events.ts";
 import { type CoreSink, MeshCore } from "./core/mesh-core.ts";
+import { SideSockets } from "./side-sockets.ts";
 import type { Transport } from "./transport.ts";
 
 /** Timers of the platform or of a simulation. */
@@ -33,6 +34,8 @@ export class MeshNode implements CoreSink {
   /** The engine. After calling it from outside of `onEvent`, call {@link touch}. */
   readonly core: MeshCore;
   readonly transport: Transport;
+  /** Further sockets, for peers that are not reached from the main one. */
+  readonly sides: SideSockets;
   readonly #scheduler: Scheduler;
   readonly #options: NodeOptions;
   #timer: unknown;
@@ -46,17 +49,25 @@ export class MeshNode implements CoreSink {
     this.transport = options.transport;
     this.#scheduler = options.scheduler ?? platformScheduler;
     this.core = new MeshCore({ ...options, fragments: options.transport.fragments ?? true });
+    const receive = (batch: DatagramBatch): void => {
+      if (this.#isClosed) return;
+      this.core.receive(batch);
+      this.#drain();
+    };
+    const writable = (): void => this.touch();
+    this.sides = new SideSockets(options.transport, receive, writable);
     options.transport.listen({
-      receive: (batch) => {
-        if (this.#isClosed) return;
-        this.core.receive(batch);
-        this.#drain();
-      },
-      writable: () => this.touch(),
+      receive,
+      writable,
       closed: (error) => {
         if (error !== undefined) options.onError(error);
       },
     });
+  }
+
+  /** Whether {@link close} was called. */
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
   /** Live counters of the engine. */
@@ -80,11 +91,12 @@ export class MeshNode implements CoreSink {
       this.#isClosed = true;
       this.#cancelTimer();
     }
+    this.sides.close();
     await this.transport.close();
   }
 
   send(batch: DatagramBatch): number {
-    return this.transport.send(batch);
+    return this.sides.isIdle ? this.transport.send(batch) : this.sides.send(batch);
   }
 
   event(event: CoreEvent): void {

@@ -34,4 +34,9 @@ export interface Transport {
   listen(listener: TransportListener): void;
   /** Releases the socket; idempotent. */
   close(): Promise<void>;
+  /**
+   * Opens another socket at the same host, with a port of its own, which only looks for the way past a NAT; the caller closes it.
+   * Absent where that cannot be. Rejects when the system refuses.
+   */
+  openBeside?(): Promise<Transport>;
 }

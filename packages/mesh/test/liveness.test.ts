@@ -222,4 +222,55 @@ describe("a ping", () => {
     network.advance(100);
     expect(b.core.peer(a.nodeId)?.session?.path.address.key).toBe(a.transport.localAddress.key);
   });
+
+  it("that asks the peer to follow is not obeyed before the peer has answered where it seems to have gone", () => {
+    const { network, a, b } = pair({ conditions: { delayMs: 5 } });
+    const home = a.transport.localAddress;
+    const elsewhere = SocketAddress.parse("10.9.9.9:99");
+    const sentThere: number[] = [];
+    // Somebody on the way sends what the peer has sealed from another address, before it arrives.
+    network.net.tap = (bytes, from, to) => {
+      if (to.equals(elsewhere)) sentThere.push(bytes.length);
+      if (!from.equals(home)) return true;
+      network.net.inject(bytes, elsewhere, to);
+      return false;
+    };
+    const watch = watchOf(a, b);
+    watch.isMoving = true;
+    watch.used(network.clock.now());
+    a.call((core) => core.send(b.nodeId, 0n, numbered(1)));
+    network.advance(1_000);
+    network.net.tap = undefined;
+    network.advance(3_000);
+    const { counters } = b.core;
+    expect(sentThere.length).toBeGreaterThan(0);
+    expect([counters.addressMigrations, counters.pathsFollowed]).toEqual([0, 0]);
+    expect(counters.pathsNotFollowed).toBeGreaterThan(0);
+    expect(b.core.peer(a.nodeId)?.session?.path.address.key).toBe(home.key);
+  });
+
+  it("that asks the peer to follow is obeyed once the peer has answered from there", () => {
+    const { network, a, b } = pair({ conditions: { delayMs: 5 } });
+    const home = a.transport.localAddress;
+    const moved = SocketAddress.parse("10.99.0.1:5000");
+    let isThrough = false;
+    const pass = (run: () => void): boolean => {
+      isThrough = true;
+      run();
+      isThrough = false;
+      return false;
+    };
+    network.net.tap = (bytes, from, to) => {
+      if (isThrough) return true;
+      if (from.equals(home)) return pass(() => network.net.inject(bytes, moved, to));
+      return to.equals(moved) ? pass(() => network.net.inject(bytes, from, home)) : false;
+    };
+    const watch = watchOf(a, b);
+    watch.isMoving = true;
+    watch.used(network.clock.now());
+    a.call((core) => core.send(b.nodeId, 0n, numbered(1)));
+    network.advance(1_000);
+    expect(b.core.counters.pathsFollowed).toBe(1);
+    expect(b.core.peer(a.nodeId)?.session?.path.address.key).toBe(moved.key);
+  });
 });

@@ -379,8 +379,7 @@ describe("the search", () => {
       a.call((core) => core.send(b.nodeId, 9n, numbered(1)));
       network.advance(1);
     }
-    network.advance(10);
-    expect(sessionOf(b, a).path.address.key).toBe(moved.key);
+    until(network, () => sessionOf(b, a).path.address.equals(moved));
     expect(sizeOf(b, a)).toBe(1_200);
     sending.write(...numbered(100, 1_000)).finish();
     until(network, () => receiving.ends > 0);

@@ -2,6 +2,7 @@ import { networkInterfaces } from "node:os";
 import { platformRandom } from "@netmesh/crypto";
 import { type CoreEvent, type Peer as EnginePeer, type MeshNode, systemClock } from "@netmesh/mesh";
 import {
+  type ConnectionAttempt,
   type ConnectionReason,
   type NatClass,
   PortMappingTask,
@@ -114,7 +115,13 @@ export class MeshTraversal {
   #mapping: Promise<void> | undefined;
 
   /** Throws `invalid-argument`. */
-  constructor(nodeId: bigint, node: MeshNode, options: NatOptions, mapsPort: boolean, onChanged: () => void) {
+  constructor(
+    nodeId: bigint,
+    node: MeshNode,
+    options: NatOptions,
+    mapsPort: boolean,
+    told: { onChanged(): void; onAttempt(attempt: ConnectionAttempt): void },
+  ) {
     const { upgrade = true, reflexOverride, ...settings } = options;
     const override = reflexOverride === undefined ? undefined : parseOverride(reflexOverride);
     this.#traversal = new NodeTraversal(nodeId, {
@@ -125,7 +132,7 @@ export class MeshTraversal {
       unixNow: () => systemClock.now(),
       interfaceAddresses: ownAddresses,
       upgrades: upgrade,
-      onChanged,
+      ...told,
     });
     const { traversal } = this.#traversal;
     this.nat = new MeshNat(traversal, (id) => this.#traversal.natClassOf(id));

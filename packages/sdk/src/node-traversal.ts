@@ -1,5 +1,6 @@
 import type { CoreEvent, Peer as EnginePeer, MeshNode } from "@netmesh/mesh";
 import {
+  type ConnectionAttempt,
   type NatClass,
   natClassOfTags,
   natTag,
@@ -11,7 +12,7 @@ import {
   type TraversalPeer,
   type TraversalSettings,
 } from "@netmesh/traversal";
-import { PeerFeature, SocketAddress, Subprotocol } from "@netmesh/wire";
+import { decodeKeepAlive, encodeKeepAlive, PeerFeature, SocketAddress, Subprotocol } from "@netmesh/wire";
 
 /** What the traversal of a node is made of. */
 export interface NodeTraversalOptions {
@@ -27,6 +28,8 @@ export interface NodeTraversalOptions {
   readonly upgrades: boolean;
   /** Told after class or address have changed. */
   readonly onChanged?: () => void;
+  /** Told of every attempt to reach a peer without a relay, when it has come to an end. */
+  readonly onAttempt?: (attempt: ConnectionAttempt) => void;
 }
 
 /** Brings an engine and {@link Traversal} together, which do not know each other. */
@@ -41,12 +44,12 @@ export class NodeTraversal implements TraversalHost {
   #isClosed = false;
 
   constructor(nodeId: bigint, options: NodeTraversalOptions) {
-    const { node, timers, random, settings, onChanged } = options;
+    const { node, timers, random, settings, onChanged, onAttempt } = options;
     this.nodeId = nodeId;
     this.#node = node;
     this.#options = options;
     node.core.hostTraversal();
-    const told = onChanged === undefined ? {} : { onChanged };
+    const told = { ...(onChanged && { onChanged }), ...(onAttempt && { onAttempt }) };
     this.traversal = new Traversal({ ...settings, ...told, host: this, timers, random });
   }
 
@@ -91,6 +94,7 @@ export class NodeTraversal implements TraversalHost {
         return false;
       case "peer-removed":
         this.#punched.delete(event.peer.nodeId);
+        this.#node.sides.release(event.peer.nodeId);
         return false;
       default:
         return false;
@@ -137,6 +141,19 @@ export class NodeTraversal implements TraversalHost {
 
   sendKeepAlive(to: SocketAddress, punchId: number): void {
     this.#call(() => this.#node.core.sendKeepAlive(to, punchId));
+  }
+
+  sendFromSides(nodeId: bigint, to: SocketAddress, punchId: number, count: number): boolean {
+    const bytes = encodeKeepAlive({ nodeId: this.nodeId, punchId });
+    const isAnswer = (answer: Uint8Array): boolean => {
+      const keepAlive = decodeKeepAlive(answer);
+      return keepAlive?.nodeId === nodeId && keepAlive.punchId === punchId;
+    };
+    return this.#call(() => this.#node.sides.probe(nodeId, to, count, bytes, isAnswer));
+  }
+
+  closeSides(nodeId: bigint): void {
+    this.#node.sides.endProbe(nodeId);
   }
 
   awaitKeepAlives(nodeId: bigint, isAwaited: boolean): void {

@@ -1,4 +1,5 @@
 import {
+  type NatOptions as BoxOptions,
   NatBox,
   type NatKind,
   TestNetwork,
@@ -6,6 +7,7 @@ import {
   type TestNode,
   type TestNodeOptions,
 } from "@netmesh/mesh/testing";
+import type { TraversalSettings } from "@netmesh/traversal";
 import { NodeTraversal } from "../src/node-traversal.ts";
 
 /** Where a node is: on the open network, or behind a NAT of its own. */
@@ -16,6 +18,16 @@ export interface TraversingNode {
   readonly node: TestNode;
   readonly nat: NodeTraversal;
   readonly box: NatBox | undefined;
+}
+
+/** Settings of a {@link TraversingNode}. */
+export interface TraversingOptions {
+  /** Default: relayed sessions stay as they are. */
+  readonly upgrades?: boolean;
+  /** Default: a NAT of its own. */
+  readonly box?: NatBox;
+  readonly node?: TestNodeOptions;
+  readonly settings?: Partial<TraversalSettings>;
 }
 
 /** Nodes behind NATs, two of them open ones that everybody is connected to; in virtual time. */
@@ -32,17 +44,14 @@ export class NatNetwork {
   }
 
   /** Adds a node that is connected to both relays. */
-  join(place: Place, options: { readonly upgrades?: boolean; readonly box?: NatBox } = {}): TraversingNode {
+  join(place: Place, options: TraversingOptions = {}): TraversingNode {
     const added = this.add(place, options);
     for (const { node } of this.relays) added.node.connect(node);
     return added;
   }
 
   /** Adds a node that knows nobody. */
-  add(
-    place: Place,
-    options: { readonly upgrades?: boolean; readonly box?: NatBox; readonly node?: TestNodeOptions } = {},
-  ): TraversingNode {
+  add(place: Place, options: TraversingOptions = {}): TraversingNode {
     const { network } = this;
     const box = options.box ?? (place === "open" ? undefined : this.box(place));
     const node = network.add({ ...options.node, ...(box === undefined ? {} : { nat: box }) });
@@ -53,6 +62,7 @@ export class NatNetwork {
       unixNow: () => network.systemTime.now(),
       interfaceAddresses: () => [node.transport.localAddress.host],
       upgrades: options.upgrades ?? false,
+      ...(options.settings && { settings: options.settings }),
     });
     node.listeners.add((event) => nat.onEvent(event));
     nat.traversal.start();
@@ -60,9 +70,9 @@ export class NatNetwork {
   }
 
   /** A NAT with an address of its own. */
-  box(kind: NatKind, hairpin = false): NatBox {
+  box(kind: NatKind, options: Partial<BoxOptions> = {}): NatBox {
     const host = `203.0.113.${this.#nextHost++}`;
-    return new NatBox(this.network.net, this.network.clock, { kind, host, hairpin });
+    return new NatBox(this.network.net, this.network.clock, { ...options, kind, host });
   }
 
   /** Lets virtual time pass, and whatever was promised meanwhile happen. */

@@ -1,4 +1,4 @@
-import type { DatagramBatch, SocketAddress } from "@netmesh/wire";
+import { type DatagramBatch, SocketAddress } from "@netmesh/wire";
 import { batchedParts } from "./batched/availability.ts";
 import { BatchedSocket } from "./batched/batched-socket.ts";
 import { parseAddress, requireSocketOptions } from "./bound-socket.ts";
@@ -89,6 +89,19 @@ export class UdpTransport implements AsyncDisposable {
    */
   send(batch: DatagramBatch): number {
     return this.#socket.send(batch);
+  }
+
+  /**
+   * Binds another socket at the same host with a port of its own: the portable one with a small buffer, as there may be hundreds for
+   * a moment. It does not keep the process alive.
+   *
+   * @throws TransportError as {@link UdpTransport.bind}
+   */
+  async openBeside(): Promise<UdpTransport> {
+    const { host } = this.localAddress;
+    const side = await UdpTransport.bind(SocketAddress.parse({ host, port: 0 }), { mode: "portable" });
+    side.unref();
+    return side;
   }
 
   /** Which socket it is, and counters since the bind. */

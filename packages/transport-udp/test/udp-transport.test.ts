@@ -39,6 +39,17 @@ describe.each(modes)("a $name UdpTransport", ({ options }) => {
     return transport;
   }
 
+  it("opens another socket beside it, at the same host with a port of its own", async () => {
+    const [a, b] = [await bind(), await bind()];
+    const side = await a.openBeside();
+    open.push(side);
+    expect(side.localAddress.host).toBe(a.localAddress.host);
+    expect(side.localAddress.port).not.toBe(a.localAddress.port);
+    const received = collect(b, 1);
+    side.send(batchOf(b.localAddress, pattern(14, 1)));
+    expect((await received)[0]?.source).toBe(side.localAddress.key);
+  });
+
   it("delivers a batch in order, with the sender's address", async () => {
     const [a, b] = [await bind(), await bind()];
     const arrived = collect(b, 64);

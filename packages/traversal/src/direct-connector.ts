@@ -1,5 +1,7 @@
 import type { SocketAddress } from "@netmesh/wire";
+import { type ConnectionAttempt, ConnectionTallies } from "./connection-tally.ts";
 import type { HolePuncher } from "./hole-puncher.ts";
+import type { LocalCandidates } from "./local-candidates.ts";
 import { pairAction } from "./pair-matrix.ts";
 import type { PunchReason } from "./punch-attempt.ts";
 import type { Reachability } from "./reachability.ts";
@@ -48,6 +50,8 @@ export interface ConnectionCounters {
 /** Pause between questions over a peer's own address, and how long they go on, in milliseconds. */
 const ASK_EVERY_MS = 250;
 const ASK_FOR_MS = 1_000;
+/** How long a coordinator is waited for when there is another one: the request and its repetition. */
+const NEXT_COORDINATOR_MS = 2_000;
 
 /** What connecting needs. */
 export interface DirectConnectorParts {
@@ -56,6 +60,11 @@ export interface DirectConnectorParts {
   readonly reachability: Reachability;
   readonly prober: ReflexProber;
   readonly puncher: HolePuncher;
+  readonly candidates: LocalCandidates;
+  /** Told of every attempt that has come to an end. */
+  readonly onAttempt: (attempt: ConnectionAttempt) => void;
+  /** How long a coordinator may take to introduce, in milliseconds. */
+  readonly introductionMs: number;
 }
 
 /**
@@ -64,6 +73,7 @@ export interface DirectConnectorParts {
  */
 export class DirectConnector {
   readonly counters: ConnectionCounters = { punchesAttempted: 0, punchesSucceeded: 0, relayFallbacks: 0 };
+  readonly tallies: ConnectionTallies = new ConnectionTallies();
   readonly #parts: DirectConnectorParts;
   /** Calls under way, which later ones for the same peer join. */
   readonly #running = new Map<bigint, Promise<ConnectionOutcome>>();
@@ -83,7 +93,7 @@ export class DirectConnector {
     const { nodeId } = target;
     let running = this.#running.get(nodeId);
     if (running === undefined) {
-      running = this.#connect(target, coordinators).finally(() => this.#running.delete(nodeId));
+      running = this.#attempt(target, coordinators).finally(() => this.#running.delete(nodeId));
       this.#running.set(nodeId, running);
     }
     return running;
@@ -92,6 +102,27 @@ export class DirectConnector {
   /** The session's packets take another path. */
   pathChanged(nodeId: bigint, isDirect: boolean): void {
     this.#moved.get(nodeId)?.(isDirect);
+  }
+
+  /** Connects, and takes down what came of it. */
+  async #attempt(target: DirectTarget, given: readonly bigint[]): Promise<ConnectionOutcome> {
+    const { host, reachability, timers, onAttempt } = this.#parts;
+    const { nodeId } = target;
+    const startMs = timers.now();
+    const pair = { nodeId, own: reachability.natClass, remote: host.natClassOf(nodeId) };
+    const end = (result: Pick<ConnectionAttempt, "path" | "reason">) => {
+      const attempt = { ...pair, ...result, durationMs: timers.now() - startMs };
+      this.tallies.add(attempt);
+      onAttempt(attempt);
+    };
+    try {
+      const outcome = await this.#connect(target, given);
+      end(outcome);
+      return outcome;
+    } catch (error) {
+      end({ path: "none", reason: error instanceof TraversalError ? error.kind : "transport" });
+      throw error;
+    }
   }
 
   async #connect(target: DirectTarget, given: readonly bigint[]): Promise<ConnectionOutcome> {
@@ -109,7 +140,7 @@ export class DirectConnector {
       if (host.natClassOf(nodeId) !== "open" && coordinators.length > 0)
         await this.#relay(target, coordinators);
       if (reflex !== undefined && (await this.#reach(target, reflex))) {
-        return { path: "direct", reason: "direct-answered" };
+        return { path: "direct", reason: this.#isLocal(nodeId) ? "local-answered" : "direct-answered" };
       }
       if (host.peer(nodeId) === undefined && coordinators.length === 0) {
         throw new TraversalError("transport", "the peer's address does not answer, and there is no relay");
@@ -117,22 +148,32 @@ export class DirectConnector {
       await this.#relay(target, coordinators);
       // Somebody is wrong about its NAT: a punch may still help.
       const reason = coordinators.length === 0 ? "direct-silent" : await this.#punch(target, coordinators);
-      return this.#concluded(reason === "punched" ? reason : "direct-silent", reason === "punched");
+      return this.#concluded(reason === "punched" || reason === "local-answered" ? reason : "direct-silent");
     }
     const coordinators = this.#coordinators(nodeId, given);
     if (coordinators.length === 0) {
       throw new TraversalError("peer-not-reachable", "there is no session with a coordinator");
     }
     await this.#relay(target, coordinators);
-    if (action === "skip") return this.#concluded("no-way", false);
+    if (action === "skip") return this.#concluded("no-way");
     const reason = await this.#punch(target, coordinators);
-    return this.#concluded(reason, reason === "punched");
+    return this.#concluded(reason);
   }
 
-  #concluded(reason: ConnectionReason, isPunched: boolean): ConnectionOutcome {
-    if (isPunched) this.counters.punchesSucceeded++;
-    else this.counters.relayFallbacks++;
-    return { path: isPunched ? "punched" : "relayed", reason };
+  #concluded(reason: ConnectionReason): ConnectionOutcome {
+    if (reason === "local-answered") return { path: "direct", reason };
+    if (reason === "punched") {
+      this.counters.punchesSucceeded++;
+      return { path: "punched", reason };
+    }
+    this.counters.relayFallbacks++;
+    return { path: "relayed", reason };
+  }
+
+  /** Whether the session uses an address of the peer's own host that the peer has told. */
+  #isLocal(nodeId: bigint): boolean {
+    const peer = this.#parts.host.peer(nodeId);
+    return peer?.isDirect === true && this.#parts.candidates.has(nodeId, peer.address);
   }
 
   /** Those of the coordinators that are there; by default the relay in use and then every direct peer, three in all. */
@@ -194,10 +235,16 @@ export class DirectConnector {
     });
   }
 
-  /** Makes a session over the first coordinator that leads to the peer, unless there is one. */
-  async #relay({ nodeId, publicKey }: DirectTarget, coordinators: readonly bigint[]): Promise<void> {
+  /** Sees to it that there is a session, and looks for a short way in its shelter. */
+  async #relay(target: DirectTarget, coordinators: readonly bigint[]): Promise<void> {
+    const { host, candidates } = this.#parts;
+    if (host.peer(target.nodeId) === undefined) await this.#relayOver(target, coordinators);
+    candidates.offer(target.nodeId);
+  }
+
+  /** Makes a session over the first coordinator that leads to the peer. */
+  async #relayOver({ nodeId, publicKey }: DirectTarget, coordinators: readonly bigint[]): Promise<void> {
     const { host } = this.#parts;
-    if (host.peer(nodeId) !== undefined) return;
     if (publicKey === undefined) throw new TraversalError("transport", "the peer's key is not known");
     let cause: unknown;
     for (const id of coordinators) {
@@ -216,13 +263,17 @@ export class DirectConnector {
 
   /** Punches with the help of one coordinator after the other, until one has brought the two ends together. */
   async #punch(target: DirectTarget, coordinators: readonly bigint[]): Promise<PunchReason> {
-    const { puncher } = this.#parts;
+    const { puncher, introductionMs } = this.#parts;
     let reason: PunchReason = "no-introduction";
-    for (const coordinator of coordinators) {
+    for (const [i, coordinator] of coordinators.entries()) {
       const ownReflex = await this.#ownReflex(coordinator);
+      if (this.#isLocal(target.nodeId)) return "local-answered";
       if (ownReflex === undefined) continue;
-      const outcome = await puncher.punch(target.nodeId, coordinator, ownReflex);
+      const isLast = i === coordinators.length - 1;
+      const waitMs = isLast ? introductionMs : Math.min(introductionMs, NEXT_COORDINATOR_MS);
+      const outcome = await puncher.punch(target.nodeId, coordinator, ownReflex, waitMs);
       ({ reason } = outcome);
+      if (reason === "local-answered") return reason;
       if (outcome.wasAttempted) this.counters.punchesAttempted++;
       else if (reason === "punched") return reason;
       else continue;

@@ -7,6 +7,8 @@ import {
   Subprotocol,
   xxh3,
 } from "@netmesh/wire";
+import type { LocalCandidates } from "./local-candidates.ts";
+import { type PortSearch, SEARCH_AFTER_MS, SEARCH_STEP_MS } from "./port-search.ts";
 import type { PunchAttempt, PunchOutcome, PunchReason } from "./punch-attempt.ts";
 import { isPunchTarget } from "./punch-target.ts";
 import { RateLimits } from "./rate-limits.ts";
@@ -57,18 +59,36 @@ export class HolePuncher {
   readonly #host: TraversalHost;
   readonly #timers: Timers;
   readonly #settings: TraversalSettings;
+  readonly #search: PortSearch;
+  readonly #candidates: LocalCandidates;
   /** By the other node. */
   readonly #attempts = new Map<bigint, PunchAttempt>();
   readonly #unasked = new RateLimits<bigint>(UNASKED_PER_WINDOW, WINDOW_MS, MAX_COORDINATORS);
 
-  constructor(host: TraversalHost, timers: Timers, settings: TraversalSettings) {
+  constructor(
+    host: TraversalHost,
+    timers: Timers,
+    settings: TraversalSettings,
+    search: PortSearch,
+    candidates: LocalCandidates,
+  ) {
     this.#host = host;
     this.#timers = timers;
     this.#settings = settings;
+    this.#search = search;
+    this.#candidates = candidates;
   }
 
-  /** Asks a coordinator for an introduction and punches. Joins an attempt that is under way. Never rejects. */
-  punch(peer: bigint, coordinator: bigint, ownReflex: SocketAddress): Promise<PunchOutcome> {
+  /**
+   * Asks a coordinator for an introduction, which has to come within `introductionMs`, and punches. Joins an attempt that is under
+   * way. Never rejects.
+   */
+  punch(
+    peer: bigint,
+    coordinator: bigint,
+    ownReflex: SocketAddress,
+    introductionMs: number = this.#settings.punchDeadlineMs,
+  ): Promise<PunchOutcome> {
     return new Promise((resolve) => {
       const running = this.#attempts.get(peer);
       if (running !== undefined) {
@@ -77,7 +97,7 @@ export class HolePuncher {
       }
       const attempt = this.#begin(peer, coordinator, "requested");
       attempt.settled.push(resolve);
-      this.#after(attempt, this.#settings.punchDeadlineMs, () => {
+      this.#after(attempt, introductionMs, () => {
         if (attempt.phase === "requested") this.#end(attempt, "no-introduction");
       });
       this.#request(attempt, ownReflex);
@@ -111,7 +131,9 @@ export class HolePuncher {
     attempt.punchId = punchIdOf(fireAtMs, peer, this.#host.nodeId);
     this.#host.awaitKeepAlives(peer, true);
     this.#after(attempt, this.#settings.punchDeadlineMs, () => this.#giveUp(attempt));
-    this.#after(attempt, this.#baseMs(attempt), () => this.#turn(attempt, this.#timers.now()));
+    const baseMs = this.#baseMs(attempt);
+    this.#after(attempt, baseMs, () => this.#turn(attempt, this.#timers.now()));
+    this.#after(attempt, baseMs + SEARCH_AFTER_MS, () => this.#searchPorts(attempt));
   }
 
   /** Takes a coordinator's refusal. */
@@ -156,7 +178,8 @@ export class HolePuncher {
   /** The peer's session has taken another path. */
   pathChanged(peer: bigint, address: SocketAddress, isDirect: boolean): void {
     const attempt = this.#attempts.get(peer);
-    if (attempt !== undefined && isDirect) this.#end(attempt, "punched", address);
+    if (attempt === undefined || !isDirect) return;
+    this.#end(attempt, this.#candidates.has(peer, address) ? "local-answered" : "punched", address);
   }
 
   /** Gives everything up. */
@@ -241,6 +264,10 @@ export class HolePuncher {
     this.#after(attempt, delayMs, () => this.#turn(attempt, startMs));
   }
 
+  #searchPorts(attempt: PunchAttempt): void {
+    if (this.#search.step(attempt)) this.#after(attempt, SEARCH_STEP_MS, () => this.#searchPorts(attempt));
+  }
+
   #ack(attempt: PunchAttempt): void {
     if (attempt.acksSent >= MAX_ACKS) return;
     attempt.acksSent++;
@@ -273,6 +300,7 @@ export class HolePuncher {
     attempt.phase = "done";
     for (const handle of attempt.handles) this.#timers.cancel(handle);
     this.#attempts.delete(attempt.peer);
+    this.#search.end(attempt.peer);
     if (wasAttempted) this.#host.awaitKeepAlives(attempt.peer, false);
     if (wasAttempted && reason === "punched" && address !== undefined)
       this.#host.punched(attempt.peer, address);

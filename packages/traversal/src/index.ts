@@ -5,6 +5,7 @@
  */
 
 // Connecting
+export type { ConnectionAttempt, ConnectionTally } from "./connection-tally.ts";
 export type {
   ConnectionCounters,
   ConnectionOutcome,
@@ -13,6 +14,7 @@ export type {
   DirectTarget,
 } from "./direct-connector.ts";
 export type { PunchCounters } from "./hole-puncher.ts";
+export type { CandidateCounters } from "./local-candidates.ts";
 // Reachability
 export { type NatClass, natClassOfTag, natClassOfTags, natTag } from "./nat-class.ts";
 export { NatClassifier } from "./nat-classifier.ts";
@@ -93,6 +95,7 @@ export type {
 } from "./port-mapping/upnp/device-search.ts";
 export type { HttpAnswer, HttpClient, HttpRequest } from "./port-mapping/upnp/http-client.ts";
 export { UpnpMapper, type UpnpMapperOptions } from "./port-mapping/upnp/upnp-mapper.ts";
+export type { PortSearchCounters } from "./port-search.ts";
 export type { PunchOutcome, PunchReason } from "./punch-attempt.ts";
 // Time and randomness
 export type { RandomSource } from "./random-source.ts";

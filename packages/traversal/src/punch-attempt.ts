@@ -4,6 +4,8 @@ import type { SocketAddress } from "@netmesh/wire";
 export type PunchReason =
   /** The session uses the punched path. */
   | "punched"
+  /** An address of the peer's own host has answered first: on the same network, or over IPv6. */
+  | "local-answered"
   /** The peer was heard; a node that cannot move its session needs a handshake there. */
   | "heard"
   /** The request could not be sent, or no introduction came. */

@@ -1,4 +1,4 @@
-/** Times of NAT traversal, in milliseconds (traversal §2.1). */
+/** Settings of NAT traversal; times in milliseconds (traversal §2.1). */
 export interface TraversalSettings {
   /** For one reflex probe; default 3000. */
   readonly reflexTimeoutMs: number;
@@ -8,6 +8,11 @@ export interface TraversalSettings {
   readonly punchFireLeadMs: number;
   /** For an introduction to come, and for a punch to get through; default 5000. */
   readonly punchDeadlineMs: number;
+  /**
+   * Whether netmesh peers that a direct path is looked for to are told the addresses of this host, in sealed messages, and theirs are
+   * tried; default true.
+   */
+  readonly sharesLocalAddresses: boolean;
 }
 
 /** What holds unless told otherwise. */
@@ -16,4 +21,5 @@ export const DEFAULT_TRAVERSAL_SETTINGS: TraversalSettings = {
   classifyDeadlineMs: 5_000,
   punchFireLeadMs: 500,
   punchDeadlineMs: 5_000,
+  sharesLocalAddresses: true,
 };

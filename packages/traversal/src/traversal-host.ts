@@ -42,6 +42,13 @@ export interface TraversalHost {
   send(nodeId: bigint, subprotocolId: number, message: Uint8Array): boolean;
   /** Sends one small datagram that opens the way through a NAT. */
   sendKeepAlive(to: SocketAddress, punchId: number): void;
+  /**
+   * Sends one from each of `count` further sockets; the first that a keep-alive of the same punch reaches from there carries
+   * everything to that address from then on. False where there are no further sockets.
+   */
+  sendFromSides(nodeId: bigint, to: SocketAddress, punchId: number, count: number): boolean;
+  /** Closes those of them that nothing has reached. */
+  closeSides(nodeId: bigint): void;
   /** Reports the keep-alives of that node from now on, or no longer. */
   awaitKeepAlives(nodeId: bigint, isAwaited: boolean): void;
   /** Asks a peer for a sign of life over an address; the session moves there when it comes. False when it cannot move. */

@@ -1,4 +1,5 @@
 import { decodeRendezvous, type SocketAddress, Subprotocol } from "@netmesh/wire";
+import type { ConnectionAttempt, ConnectionTally } from "./connection-tally.ts";
 import {
   type ConnectionCounters,
   type ConnectionOutcome,
@@ -6,10 +7,12 @@ import {
   type DirectTarget,
 } from "./direct-connector.ts";
 import { HolePuncher, type PunchCounters } from "./hole-puncher.ts";
+import { type CandidateCounters, LocalCandidates } from "./local-candidates.ts";
 import type { NatClass } from "./nat-class.ts";
 import { NatSweeper } from "./nat-sweeper.ts";
 import { PathUpgrader } from "./path-upgrader.ts";
 import type { MappingSink, PortMappingStats } from "./port-mapping/mapping-sink.ts";
+import { PortSearch, type PortSearchCounters } from "./port-search.ts";
 import type { RandomSource } from "./random-source.ts";
 import { Reachability } from "./reachability.ts";
 import { ReflexProber } from "./reflex-prober.ts";
@@ -20,8 +23,12 @@ import type { TraversalHost } from "./traversal-host.ts";
 
 /** Figures of traversal (traversal §3), and of what this node does for others. */
 export interface TraversalStats extends Readonly<ConnectionCounters>, Readonly<PortMappingStats> {
+  /** Attempts to reach peers without a relay, by pair of NAT classes and by what came of them. */
+  readonly attempts: readonly ConnectionTally[];
   readonly coordinator: Readonly<CoordinatorCounters>;
   readonly puncher: Readonly<PunchCounters>;
+  readonly portSearch: Readonly<PortSearchCounters>;
+  readonly candidates: Readonly<CandidateCounters>;
   /** Messages of peers that were none, or that nobody waited for. */
   readonly ignored: number;
 }
@@ -33,6 +40,8 @@ export interface TraversalOptions extends Partial<TraversalSettings> {
   readonly random: RandomSource;
   /** Told after class or address have changed. */
   readonly onChanged?: () => void;
+  /** Told of every attempt to reach a peer without a relay, when it has come to an end. */
+  readonly onAttempt?: (attempt: ConnectionAttempt) => void;
 }
 
 /** Everything a node does to be reached without relays, and to reach others so. */
@@ -42,6 +51,8 @@ export class Traversal {
   readonly #prober: ReflexProber;
   readonly #sweeper: NatSweeper;
   readonly #coordinator: RendezvousCoordinator;
+  readonly #search: PortSearch;
+  readonly #candidates: LocalCandidates;
   readonly #puncher: HolePuncher;
   readonly #connector: DirectConnector;
   readonly #upgrader: PathUpgrader;
@@ -55,14 +66,32 @@ export class Traversal {
       onChanged?.();
     });
     const prober = new ReflexProber(host, timers, settings.reflexTimeoutMs);
-    const puncher = new HolePuncher(host, timers, settings);
+    const search = new PortSearch(host, timers, random, () => reachability.natClass);
+    const candidates = new LocalCandidates(
+      host,
+      timers,
+      settings.sharesLocalAddresses,
+      () => reachability.reflex,
+    );
+    const puncher = new HolePuncher(host, timers, settings, search, candidates);
     this.#host = host;
     this.#reachability = reachability;
     this.#prober = prober;
     this.#sweeper = new NatSweeper({ host, timers, random, settings, prober, reachability });
     this.#coordinator = new RendezvousCoordinator(host, timers, settings.punchFireLeadMs);
+    this.#search = search;
+    this.#candidates = candidates;
     this.#puncher = puncher;
-    this.#connector = new DirectConnector({ host, timers, reachability, prober, puncher });
+    this.#connector = new DirectConnector({
+      host,
+      timers,
+      reachability,
+      prober,
+      puncher,
+      candidates,
+      onAttempt: (attempt) => options.onAttempt?.(attempt),
+      introductionMs: settings.punchDeadlineMs,
+    });
     this.#upgrader = new PathUpgrader(host, timers, this.#connector);
   }
 
@@ -86,8 +115,11 @@ export class Traversal {
     return {
       ...this.#connector.counters,
       ...this.#reachability.portMapping,
+      attempts: this.#connector.tallies.all,
       coordinator: { ...this.#coordinator.counters },
       puncher: { ...this.#puncher.counters },
+      portSearch: { ...this.#search.counters },
+      candidates: { ...this.#candidates.counters },
       ignored: this.#ignored + this.#prober.ignored,
     };
   }
@@ -101,6 +133,7 @@ export class Traversal {
   close(): void {
     this.#sweeper.close();
     this.#upgrader.close();
+    this.#candidates.close();
     this.#puncher.close();
     this.#prober.close();
   }
@@ -165,6 +198,9 @@ export class Traversal {
       case "punch-ack":
         if (message.to === this.#host.nodeId) this.#puncher.acked(from, message);
         else this.#coordinator.forward(from, message);
+        return;
+      case "punch-candidates":
+        this.#candidates.receive(from, message);
         return;
       default:
         this.#ignored++;

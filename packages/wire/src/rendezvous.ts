@@ -5,6 +5,7 @@ import {
   writeAddressBlock,
 } from "./address-block.ts";
 import { readU32Be, readU64Be, writeU32Be, writeU64Be } from "./big-endian.ts";
+import { WireError } from "./errors.ts";
 import { assertU8, assertU32 } from "./integer-range.ts";
 import { assertU64 } from "./u64.ts";
 
@@ -45,13 +46,24 @@ export interface PunchReject {
   readonly reason: number;
 }
 
+/**
+ * Tells a peer, in the session with it, the addresses of the sender's host. Not part of Net 0.27, whose nodes ignore it.
+ *
+ *     05 ‖ count u8, 1 to 8 ‖ count address blocks of 19 bytes
+ */
+export interface PunchCandidates {
+  readonly type: "punch-candidates";
+  readonly addresses: readonly AddressBlock[];
+}
+
 /** One event of subprotocol `0x0D01`; its integers are big-endian (§9.5). */
-export type RendezvousMessage = PunchRequest | PunchIntroduce | PunchAck | PunchReject;
+export type RendezvousMessage = PunchRequest | PunchIntroduce | PunchAck | PunchReject | PunchCandidates;
 
 const REQUEST = 1;
 const INTRODUCE = 2;
 const ACK = 3;
 const REJECT = 4;
+const CANDIDATES = 5;
 
 const REFLEX_OFFSET = 9;
 const FIRE_AT_OFFSET: number = REFLEX_OFFSET + ADDRESS_BLOCK_SIZE;
@@ -59,10 +71,13 @@ const REQUEST_SIZE: number = FIRE_AT_OFFSET;
 const INTRODUCE_SIZE: number = FIRE_AT_OFFSET + 8;
 const ACK_SIZE = 21;
 const REJECT_SIZE = 10;
+const CANDIDATES_OFFSET = 2;
+const MAX_CANDIDATES = 8;
 
 /**
- * Encodes a rendezvous message into 28, 36, 21 or 10 new bytes (§9.5).
- * @throws {WireError} `invalid-argument` when a field is out of range or the address block inconsistent.
+ * Encodes a rendezvous message into new bytes: 28, 36, 21 or 10, and 2 + 19 for each candidate (§9.5).
+ * @throws {WireError} `invalid-argument` when a field is out of range, an address block inconsistent, or there are not 1 to 8
+ * candidates.
  */
 export function encodeRendezvous(message: RendezvousMessage): Uint8Array {
   switch (message.type) {
@@ -104,6 +119,20 @@ export function encodeRendezvous(message: RendezvousMessage): Uint8Array {
       bytes[9] = message.reason;
       return bytes;
     }
+    case "punch-candidates": {
+      const { addresses } = message;
+      const { length } = addresses;
+      if (length < 1 || length > MAX_CANDIDATES) {
+        throw new WireError("invalid-argument", `there must be 1 to ${MAX_CANDIDATES} candidates`, length);
+      }
+      const bytes = new Uint8Array(CANDIDATES_OFFSET + length * ADDRESS_BLOCK_SIZE);
+      bytes[0] = CANDIDATES;
+      bytes[1] = length;
+      for (const [i, address] of addresses.entries()) {
+        writeAddressBlock(bytes, CANDIDATES_OFFSET + i * ADDRESS_BLOCK_SIZE, address);
+      }
+      return bytes;
+    }
   }
 }
 
@@ -118,6 +147,7 @@ export function decodeRendezvous(bytes: Uint8Array): RendezvousMessage | undefin
   if (kind === REJECT && length === REJECT_SIZE) {
     return { type: "punch-reject", target: readU64Be(bytes, 1), reason: bytes[9] as number };
   }
+  if (kind === CANDIDATES) return decodeCandidates(bytes);
   const isRequest = kind === REQUEST && length === REQUEST_SIZE;
   const isIntroduce = kind === INTRODUCE && length === INTRODUCE_SIZE;
   if (!isRequest && !isIntroduce) return undefined;
@@ -126,4 +156,17 @@ export function decodeRendezvous(bytes: Uint8Array): RendezvousMessage | undefin
   const id = readU64Be(bytes, 1);
   if (isRequest) return { type: "punch-request", target: id, reflex };
   return { type: "punch-introduce", peer: id, reflex, fireAtMs: readU64Be(bytes, FIRE_AT_OFFSET) };
+}
+
+function decodeCandidates(bytes: Uint8Array): PunchCandidates | undefined {
+  const count = bytes[1] ?? 0;
+  if (count < 1 || count > MAX_CANDIDATES) return undefined;
+  if (bytes.length !== CANDIDATES_OFFSET + count * ADDRESS_BLOCK_SIZE) return undefined;
+  const addresses: AddressBlock[] = [];
+  for (let i = 0; i < count; i++) {
+    const address = readAddressBlock(bytes, CANDIDATES_OFFSET + i * ADDRESS_BLOCK_SIZE);
+    if (address === undefined) return undefined;
+    addresses.push(address);
+  }
+  return { type: "punch-candidates", addresses };
 }

@@ -186,6 +186,30 @@ describe("NAT traversal", () => {
     expect(decodeRendezvous(unhex(`01${"00".repeat(27)}`))).toBeUndefined();
   });
 
+  test("one to eight candidates come out as they went in, and nothing else is taken for them", () => {
+    const four = { family: 4, address: Uint8Array.of(192, 168, 1, 2), port: 7_000 } as const;
+    const six = { family: 6, address: new Uint8Array(16).fill(3), port: 7_000 } as const;
+    for (const addresses of [[four], [six, four], Array(8).fill(four)]) {
+      const bytes = encodeRendezvous({ type: "punch-candidates", addresses });
+      expect(bytes.length).toBe(2 + 19 * addresses.length);
+      expect(decodeRendezvous(bytes)).toEqual({ type: "punch-candidates", addresses });
+      expect(decodeRendezvous(bytes.subarray(1))).toBeUndefined();
+      expect(decodeRendezvous(bytes.subarray(0, -1))).toBeUndefined();
+      expect(decodeRendezvous(bytes.with(2, 7))).toBeUndefined();
+    }
+    for (const count of [0, 9, 255]) {
+      const bytes = new Uint8Array(2 + 19 * count).fill(4);
+      bytes.set([5, count]);
+      expect(decodeRendezvous(bytes)).toBeUndefined();
+    }
+    expect(decodeRendezvous(Uint8Array.of(5))).toBeUndefined();
+    for (const addresses of [[], Array(9).fill(four)]) {
+      expect(() => encodeRendezvous({ type: "punch-candidates", addresses })).toThrow(
+        expect.objectContaining({ code: "invalid-argument", value: addresses.length }),
+      );
+    }
+  });
+
   test("keep-alives have the reference's bytes in both directions", () => {
     for (const { sender_node_id, punch_id, bytes } of traversal.keepalive) {
       const keepAlive = { nodeId: BigInt(sender_node_id), punchId: punch_id };

@@ -15,7 +15,7 @@ const EVENT_BYTES = 4;
 /** Kills in one run, for each second of it. */
 const KILLS_PER_SECOND = 4;
 /** From one kill to the next at least: long enough for pauses far beyond any bound. */
-const KILL_INTERVAL_MS = 2_500;
+const KILL_INTERVAL_MS = 1_500;
 const STREAM = { streamId: 1n, reliability: "reliable" } as const;
 
 /** A stream between two meshes in this process whose relays are processes of their own. */

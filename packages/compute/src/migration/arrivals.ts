@@ -247,6 +247,7 @@ export async function makeHost(
     config,
     time: parts.time,
     onCrash: (reason) => parts.daemons.reportCrash(originHash, reason),
+    kind,
   });
 }
 
@@ -283,8 +284,8 @@ export function rebind({ options, emit }: MigrationContext, host: DaemonHost): v
   const { originHash } = host;
   for (const subscription of host.ledger.subscriptions()) {
     const { publisher, channel, token } = subscription;
-    void (async () => await channels.subscribe(publisher, channel, token))().catch((cause: unknown) =>
-      emit({ kind: "subscription-failed", originHash, subscription, cause }),
+    void (async () => await channels.subscribe(publisher, channel, token, originHash))().catch(
+      (cause: unknown) => emit({ kind: "subscription-failed", originHash, subscription, cause }),
     );
   }
 }

@@ -207,7 +207,7 @@ export class Departures {
     this.source.cleanup(originHash);
     this.remember(originHash, { target, orchestrator, events });
     if (hasTravelled) this.#dropKey(originHash);
-    this.#unsubscribe(subscriptions);
+    this.#unsubscribe(originHash, subscriptions);
     this.#context.emit({ kind: "departed", originHash, node: target });
   }
 
@@ -284,12 +284,12 @@ export class Departures {
     factories.registerPlaceholder(originHash, plan);
   }
 
-  #unsubscribe(subscriptions: readonly Subscription[]): void {
+  #unsubscribe(originHash: bigint, subscriptions: readonly Subscription[]): void {
     const { channels } = this.#context.options;
     if (channels === undefined) return;
     for (const { publisher, channel } of subscriptions) {
       // The publisher drops members that it no longer reaches, so that a failure needs no answer.
-      void (async () => await channels.unsubscribe(publisher, channel))().catch(() => {});
+      void (async () => await channels.unsubscribe(publisher, channel, originHash))().catch(() => {});
     }
   }
 

@@ -1,4 +1,4 @@
-import { equalBytes, Identity } from "@netmesh/crypto";
+import { equalBytes, Identity, type RandomSource } from "@netmesh/crypto";
 import { isPromiseLike } from "../call-queue.ts";
 import type { Awaitable, ControlEvent, Daemon } from "../daemon.ts";
 import {
@@ -40,6 +40,8 @@ export interface DaemonRuntimeOptions {
   readonly channels?: ChannelMembership;
   /** The platform's by default. */
   readonly time?: DaemonTime;
+  /** Makes the keys of daemons that are spawned without one; the platform's by default. */
+  readonly random?: RandomSource;
   /** Told what happens to daemons. */
   readonly onEvent?: (event: RegistryEvent) => void;
   /** Why a daemon is not here, if that is known. */
@@ -72,6 +74,7 @@ export type DeliveryObserver = (
  */
 export class DaemonRuntime {
   readonly #time: DaemonTime;
+  readonly #random: RandomSource | undefined;
   readonly #peers: RuntimePeers | undefined;
   readonly #channels: ChannelMembership | undefined;
   /** Answers peers from the beginning, so that one that asks too early hears that this node is not ready yet (§26.1). */
@@ -90,8 +93,9 @@ export class DaemonRuntime {
   #ending: Promise<void> | undefined;
 
   constructor(options: DaemonRuntimeOptions = {}) {
-    const { peers, channels, time = platformTime, onEvent, explainAbsence } = options;
+    const { peers, channels, time = platformTime, random, onEvent, explainAbsence } = options;
     this.#time = time;
+    this.#random = random;
     this.#peers = peers;
     this.#channels = channels;
     this.#daemons = new DaemonRegistry({
@@ -222,7 +226,7 @@ export class DaemonRuntime {
    * `invalid-daemon`.
    */
   async spawn(kind: string, options: SpawnOptions = {}): Promise<DaemonHandle> {
-    const { identity = Identity.generate() } = options;
+    const { identity = Identity.generate(this.#random) } = options;
     return await this.#spawn(kind, identity, options, async (daemon, hostOptions) =>
       DaemonHost.create(identity, daemon, hostOptions),
     );
@@ -274,7 +278,7 @@ export class DaemonRuntime {
         await discardDaemon(daemon);
         throw refusal;
       }
-      const host = await createHost(daemon, this.#hostOptions(originHash, config));
+      const host = await createHost(daemon, this.#hostOptions(context, config));
       return await this.#admit(host, entry, context, signal);
     } catch (error) {
       this.#factories.remove(originHash, entry);
@@ -310,8 +314,9 @@ export class DaemonRuntime {
     return isWanted ? undefined : cancelled(context, signal);
   }
 
-  #hostOptions(originHash: bigint, config: DaemonHostConfig): DaemonHostOptions {
+  #hostOptions({ originHash, kind }: DaemonContext, config: DaemonHostConfig): DaemonHostOptions {
     return {
+      kind,
       config,
       time: this.#time,
       onCrash: (reason) => this.#daemons.reportCrash(originHash, reason),
@@ -384,10 +389,21 @@ export class DaemonRuntime {
     return () => void this.#observers.delete(observer);
   }
 
-  /** A snapshot of a daemon; undefined when it is stateless. Rejects with `not-found` and as `DaemonHost.snapshot`. */
-  async snapshot(originHash: bigint): Promise<StateSnapshot | undefined> {
+  /**
+   * A snapshot of a daemon; undefined when it is stateless. In the daemon's turn `onTaken` is called with it: no delivery is between the two.
+   * Rejects with `not-found` and as `DaemonHost.snapshot`.
+   */
+  async snapshot(
+    originHash: bigint,
+    onTaken?: (snapshot: StateSnapshot) => void,
+  ): Promise<StateSnapshot | undefined> {
     this.#requireReady();
-    return await this.#daemons.snapshot(originHash);
+    return await this.#daemons.require(originHash).snapshot(onTaken);
+  }
+
+  /** The kind of a daemon that lives here or may; undefined for any other. Never gated by the state. */
+  kindOf(originHash: bigint): string | undefined {
+    return this.#daemons.get(originHash)?.kind ?? this.#factories.get(originHash)?.kind;
   }
 
   /** What a daemon has done so far. Throws `not-found`; never gated by the state. */
@@ -436,7 +452,7 @@ export class DaemonRuntime {
     const { host, channels } = this.#requireMembership(originHash);
     host.ledger.check(subscription);
     const { publisher, channel, token } = subscription;
-    await asked(() => channels.subscribe(publisher, channel, token), originHash);
+    await asked(() => channels.subscribe(publisher, channel, token, originHash), originHash);
     this.#requireHost(host).ledger.record(subscription);
   }
 
@@ -444,7 +460,7 @@ export class DaemonRuntime {
   async unsubscribeChannel(originHash: bigint, publisher: bigint, channel: string): Promise<void> {
     const { host, channels } = this.#requireMembership(originHash);
     host.ledger.forget(publisher, channel);
-    await asked(() => channels.unsubscribe(publisher, channel), originHash);
+    await asked(() => channels.unsubscribe(publisher, channel, originHash), originHash);
   }
 
   /** The channels that a daemon is a member of; none for an unknown one. Never gated by the state. */

@@ -70,10 +70,15 @@ export interface RuntimePeers {
   readonly createHandler: (parts: RuntimeParts) => PeerMessageHandler;
 }
 
-/** How daemons become members of channels; the mesh node fits behind it. */
+/** How daemons become members of channels, and get what is published there; the mesh node fits behind it. */
 export interface ChannelMembership {
   /** Asks the publisher; resolves once it has accepted, rejects with its refusal. */
-  subscribe(publisher: bigint, channel: string, token?: Uint8Array): Promise<void>;
+  subscribe(
+    publisher: bigint,
+    channel: string,
+    token: Uint8Array | undefined,
+    originHash: bigint,
+  ): Promise<void>;
   /** Takes it back; resolves once the publisher knows. */
-  unsubscribe(publisher: bigint, channel: string): Promise<void>;
+  unsubscribe(publisher: bigint, channel: string, originHash: bigint): Promise<void>;
 }

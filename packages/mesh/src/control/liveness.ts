@@ -11,7 +11,7 @@ import type { Alarm, CoreState } from "../core/state.ts";
 import type { PacketWriter } from "../session/packet-writer.ts";
 import type { PeerObserver } from "../session/peer-observer.ts";
 import { isSamePath, type Path, type Session } from "../session/session.ts";
-import { PathWatch, type PathWatchOwner } from "./path-watch.ts";
+import { type AskedPath, PathWatch, type PathWatchOwner } from "./path-watch.ts";
 
 /** A path counts as in use for so long after something was sent over it. */
 const IN_USE_MS = 2_000;
@@ -27,6 +27,8 @@ const UNANSWERED_BEATS = 2;
 const WATCHES_PER_TURN = 64;
 /** How long this node insists on a path that it has chosen when the peer, too, chooses one. */
 const INSIST_MS = 1_000;
+/** Pings over a path that the peer has gone to, before it is not followed there: for two beats. */
+const FOLLOW_ASKS: number = 2 * PINGS_PER_BEAT;
 
 /** Who deals with what is found out. Called in the middle of inputs: may send, must not throw. */
 export interface LivenessSink {
@@ -96,6 +98,7 @@ export class Liveness implements Alarm, PeerObserver, PathWatchOwner {
     watch.status = "healthy";
     watch.asked.clear();
     watch.movedMs = nowMs;
+    watch.following = undefined;
     this.#detector.resume(watch.idle, nowMs);
     watch.isActive = false;
     watch.wantsAnswerSinceMs = Number.POSITIVE_INFINITY;
@@ -144,7 +147,28 @@ export class Liveness implements Alarm, PeerObserver, PathWatchOwner {
 
   /** Asks for a sign of life over a path that is better than the present one, if the peer answers there. */
   tryBetter(watch: PathWatch, path: Path): void {
-    this.#ping(watch, path, true);
+    this.#ping(watch, path, "better");
+  }
+
+  /**
+   * Follows the peer to the path that its packets take now, once it has answered there: an authenticated packet proves who has sealed
+   * it, and nothing of who has sent it from that address, or of whom is reached there. A peer that answers no pings is followed at once.
+   */
+  follow(session: Session, path: Path, hasFailed: boolean): void {
+    const { watch } = session;
+    if (watch?.active === undefined) {
+      this.#sink?.onPeerMoved(session, path, hasFailed);
+      return;
+    }
+    const { following } = watch;
+    if (following !== undefined && isSamePath(following.path, path)) {
+      following.hasFailed ||= hasFailed;
+      return;
+    }
+    watch.following = { path, hasFailed, asksLeft: FOLLOW_ASKS };
+    watch.nextPingMs = this.#state.nowMs;
+    this.#busy.add(watch);
+    this.#hasten(watch);
   }
 
   /** Takes a ping or an answer; `isNewest` tells whether no packet sealed later has arrived. */
@@ -174,9 +198,9 @@ export class Liveness implements Alarm, PeerObserver, PathWatchOwner {
     const path: Path = { address: from, routed };
     const answer = encodePathPing({ kind: PathPingKind.ANSWER, id: ping.id, moves: false, failed: false });
     if (this.#writer.sendControl(session, NETMESH_CONTROL, [answer], path)) counters.pathPingsAnswered++;
-    if (ping.moves && isNewest && !isSamePath(session.path, path) && !this.#insists(session)) {
-      this.#sink?.onPeerMoved(session, path, ping.failed);
-    }
+    if (!ping.moves || !isNewest || this.#insists(session)) return;
+    if (!isSamePath(session.path, path)) this.follow(session, path, ping.failed);
+    else if (session.watch !== undefined) session.watch.following = undefined;
   }
 
   onMissed(watch: PathWatch): void {
@@ -278,7 +302,30 @@ export class Liveness implements Alarm, PeerObserver, PathWatchOwner {
       this.heard(watch);
       watch.answeredMs = nowMs;
       this.#sink?.onPathAnswered(session);
-    } else if (wasInDoubt || asked.isBetter) this.#sink?.onAnswered(watch, asked.path, wasInDoubt);
+    } else if (asked.purpose === "follow") this.#onFollowed(watch, asked.path);
+    else if (wasInDoubt || asked.purpose === "better") this.#sink?.onAnswered(watch, asked.path, wasInDoubt);
+  }
+
+  /** The peer is where its packets come from, unless it has gone elsewhere meanwhile. */
+  #onFollowed(watch: PathWatch, path: Path): void {
+    const { following, session } = watch;
+    if (following === undefined || !isSamePath(following.path, path) || this.#insists(session)) return;
+    watch.following = undefined;
+    this.#state.counters.pathsFollowed++;
+    this.#sink?.onPeerMoved(session, path, following.hasFailed);
+  }
+
+  /** Asks where the peer has gone to; gives up when nobody answers there. */
+  #askWhereFollowed(watch: PathWatch): void {
+    const { following } = watch;
+    if (following === undefined) return;
+    if (following.asksLeft === 0) {
+      watch.following = undefined;
+      this.#state.counters.pathsNotFollowed++;
+      return;
+    }
+    following.asksLeft--;
+    this.#ping(watch, following.path, "follow");
   }
 
   /** Whether this node stays on the path that it has just chosen, although the peer has chosen another one. */
@@ -289,6 +336,7 @@ export class Liveness implements Alarm, PeerObserver, PathWatchOwner {
   #tick(watch: PathWatch): void {
     const { nowMs, config } = this.#state;
     const { beatMs, idle } = watch;
+    this.#askWhereFollowed(watch);
     const wantsAnswer = watch.wantsAnswerSinceMs !== Number.POSITIVE_INFINITY;
     if (
       wantsAnswer &&
@@ -298,7 +346,7 @@ export class Liveness implements Alarm, PeerObserver, PathWatchOwner {
       this.doubt(watch);
     }
     if (watch.status === "healthy") {
-      const asksUntilAnswered = watch.isMoving || wantsAnswer;
+      const asksUntilAnswered = watch.isMoving || wantsAnswer || watch.following !== undefined;
       if (nowMs - watch.usedMs > IN_USE_MS && !asksUntilAnswered) {
         this.#rest(watch);
         return;
@@ -308,12 +356,12 @@ export class Liveness implements Alarm, PeerObserver, PathWatchOwner {
         watch.nextPingMs = lastHeardMs + beatMs;
         return;
       }
-      this.#ping(watch, watch.session.path, false);
+      this.#ping(watch, watch.session.path, "watch");
       watch.nextPingMs = nowMs + (asksUntilAnswered ? beatMs / PINGS_PER_BEAT : beatMs);
       return;
     }
-    this.#ping(watch, watch.session.path, false);
-    for (const path of this.#sink?.candidates(watch.session) ?? []) this.#ping(watch, path, false);
+    this.#ping(watch, watch.session.path, "watch");
+    for (const path of this.#sink?.candidates(watch.session) ?? []) this.#ping(watch, path, "watch");
     const inDoubtMs = nowMs - watch.suspectedMs;
     watch.nextPingMs = nowMs + Math.min(config.heartbeatMs, Math.max(beatMs / PINGS_PER_BEAT, inDoubtMs / 4));
   }
@@ -325,7 +373,7 @@ export class Liveness implements Alarm, PeerObserver, PathWatchOwner {
     if (watch.active !== undefined) this.#detector.pause(watch.active);
   }
 
-  #ping(watch: PathWatch, path: Path, isBetter: boolean): void {
+  #ping(watch: PathWatch, path: Path, purpose: AskedPath["purpose"]): void {
     const { nowMs, counters } = this.#state;
     const { session } = watch;
     const id = this.#nextId;
@@ -334,7 +382,7 @@ export class Liveness implements Alarm, PeerObserver, PathWatchOwner {
     const ping = encodePathPing({ kind: PathPingKind.PING, id, moves, failed: moves && watch.hasFailed });
     if (!this.#writer.sendControl(session, NETMESH_CONTROL, [ping], path)) return;
     counters.pathPingsSent++;
-    watch.ask(id, { path, sentMs: nowMs, isBetter });
+    watch.ask(id, { path, sentMs: nowMs, purpose });
   }
 
   #hasten(watch: PathWatch): void {

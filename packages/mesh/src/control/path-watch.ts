@@ -5,8 +5,19 @@ import type { Path, Session } from "../session/session.ts";
 export interface AskedPath {
   readonly path: Path;
   readonly sentMs: number;
-  /** Whether the session moves there when the answer comes, also when its present path is well. */
-  readonly isBetter: boolean;
+  /**
+   * Whether the session moves there when the answer comes, also when its present path is well: because the path is better, or because
+   * the peer has gone there.
+   */
+  readonly purpose: "watch" | "better" | "follow";
+}
+
+/** Where the peer's packets come from now, and nobody has answered yet. */
+export interface FollowedPath {
+  readonly path: Path;
+  /** The path before has failed for the peer. */
+  hasFailed: boolean;
+  asksLeft: number;
 }
 
 /** What a watch needs of its maker. */
@@ -44,6 +55,8 @@ export class PathWatch {
   /** It has moved because its path before failed. */
   hasFailed = false;
   movedMs: number = Number.NEGATIVE_INFINITY;
+  /** The peer has gone there; the session goes, too, once the peer answers there. */
+  following: FollowedPath | undefined;
   readonly asked: Map<number, AskedPath> = new Map();
   /** Since when an answer is wanted although the peer is heard, `Infinity` when none is. */
   wantsAnswerSinceMs: number = Number.POSITIVE_INFINITY;

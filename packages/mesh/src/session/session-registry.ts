@@ -265,7 +265,11 @@ export class SessionRegistry {
       session.migrationVotes = 0;
     }
     if (++session.migrationVotes < MIGRATION_THRESHOLD) return;
-    this.movePath(session, { address: from, routed });
+    session.migrationVotes = 0;
+    const path = { address: from, routed };
+    // A peer that answers pings shows first that it is reached there.
+    if (session.watch === undefined) this.movePath(session, path);
+    else this.#liveness.follow(session, path, false);
   }
 
   /**

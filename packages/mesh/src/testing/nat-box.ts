@@ -1,6 +1,7 @@
 import { copyBytes, DatagramBatch, SocketAddress } from "@netmesh/wire";
 import type { Transport, TransportListener } from "../transport.ts";
 import type { MemoryNetwork, MemoryTransport } from "./memory-network.ts";
+import type { SeededRandom } from "./seeded-random.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
 
 /**
@@ -20,6 +21,8 @@ export interface NatOptions {
   readonly idleMs?: number;
   /** Between two external ports, as a counter of connections takes them; default 1. */
   readonly portStep?: number;
+  /** Chooses external ports from 1024 on at random, in place of the counter. */
+  readonly portRandom?: SeededRandom;
 }
 
 interface Mapping {
@@ -31,6 +34,7 @@ interface Mapping {
 }
 
 const FIRST_PORT = 20_000;
+const FIRST_RANDOM_PORT = 1_024;
 const DEFAULT_IDLE_MS = 120_000;
 
 /** A router between an inner network and a {@link MemoryNetwork}, which translates addresses. */
@@ -42,8 +46,11 @@ export class NatBox {
   readonly #options: NatOptions;
   readonly #inner = new Map<string, NatTransport>();
   readonly #mappings = new Map<string, Mapping>();
+  /** External ports that were chosen at random; each is used once. */
+  readonly #taken = new Set<number>();
   #nextHost = 2;
   #nextPort = FIRST_PORT;
+  #nextInnerPort = 7_000;
 
   constructor(network: MemoryNetwork, clock: VirtualClock, options: NatOptions) {
     this.#network = network;
@@ -51,9 +58,11 @@ export class NatBox {
     this.#options = options;
   }
 
-  /** A transport at a new inner address. */
-  bind(): NatTransport {
-    const address = SocketAddress.parse(`192.168.1.${this.#nextHost++}:7000`);
+  /** A transport at a new inner address, or at another port of an inner host. */
+  bind(host?: string): NatTransport {
+    const address = SocketAddress.parse(
+      host === undefined ? `192.168.1.${this.#nextHost++}:7000` : { host, port: ++this.#nextInnerPort },
+    );
     const transport = new NatTransport(address, this);
     this.#inner.set(address.key, transport);
     return transport;
@@ -89,16 +98,30 @@ export class NatBox {
     this.#inner.delete(inner.localAddress.key);
   }
 
+  #takePort(): SocketAddress {
+    const { host, portStep = 1, portRandom } = this.#options;
+    if (portRandom === undefined) {
+      const port = this.#nextPort;
+      this.#nextPort += portStep;
+      return SocketAddress.parse({ host, port });
+    }
+    for (;;) {
+      const port = FIRST_RANDOM_PORT + Math.floor(portRandom.next() * (65_536 - FIRST_RANDOM_PORT));
+      if (this.#taken.has(port)) continue;
+      this.#taken.add(port);
+      return SocketAddress.parse({ host, port });
+    }
+  }
+
   #mapping(inner: NatTransport, to: SocketAddress): Mapping {
-    const { kind, host, portStep = 1, idleMs = DEFAULT_IDLE_MS } = this.#options;
+    const { kind, idleMs = DEFAULT_IDLE_MS } = this.#options;
     const key = kind === "symmetric" ? `${inner.localAddress.key}>${to.key}` : inner.localAddress.key;
     const known = this.#mappings.get(key);
     if (known !== undefined) {
       if (this.#clock.now() - known.usedMs <= idleMs) return known;
       known.outer.detach();
     }
-    const outer = this.#network.bind(SocketAddress.parse({ host, port: this.#nextPort }));
-    this.#nextPort += portStep;
+    const outer = this.#network.bind(this.#takePort());
     const mapping: Mapping = { inner, outer, sentTo: new Set(), usedMs: this.#clock.now() };
     outer.listen({
       receive: (batch) => this.#receive(mapping, batch),
@@ -165,5 +188,9 @@ export class NatTransport implements Transport {
   close(): Promise<void> {
     this.detach();
     return Promise.resolve();
+  }
+
+  openBeside(): Promise<NatTransport> {
+    return Promise.resolve(this.#box.bind(this.localAddress.host));
   }
 }

@@ -1,7 +1,7 @@
 import { bytesToHex } from "@netmesh/crypto";
 import type { StateSnapshot } from "./snapshot.ts";
 
-/** Entities that a store knows unless told otherwise. */
+/** Entities whose newest snapshots are known unless told otherwise. */
 export const DEFAULT_MAX_ENTITIES = 65_536;
 
 interface Entry {
@@ -17,7 +17,7 @@ interface Entry {
  * At most `maxEntities` are known. When full, an entity whose snapshot was removed makes room, the one stored longest ago first;
  * without any such, new entities are refused.
  */
-export class SnapshotStore {
+export class NewestSnapshots {
   readonly #maxEntities: number;
   readonly #entries: Map<string, Entry> = new Map();
   #snapshots = 0;
