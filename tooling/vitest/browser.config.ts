@@ -22,6 +22,8 @@ export default defineConfig({
   test: {
     name: "browser",
     include: neutral.map((name) => `packages/${name}/test/**/*.test.ts`),
+    // What their entry points for Node do is tested in Node alone.
+    exclude: ["packages/*/test/node/**"],
     testTimeout: 60_000,
     // After all packages have passed in Node, when run together with them.
     sequence: { groupOrder: 1 },

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { type Contact, DemoProcess, is } from "@netmesh/demo-processes";
-import type { Command, Message, Tally } from "./messages.ts";
+import type { Command, Message, Moved, Tally } from "./messages.ts";
 
 /** The result of a run, printed as the last line with `--json`. */
 export interface Summary {
@@ -18,7 +18,8 @@ export interface Move {
   readonly from: string;
   readonly to: string;
   readonly outcome: "moved" | "stayed";
-  readonly milliseconds: number | undefined;
+  /** What its source has seen of it; null when the daemon stayed. */
+  readonly details: Moved | null;
   readonly pauseMs: number;
 }
 
@@ -31,12 +32,18 @@ interface Node {
 interface Options {
   readonly eventsPerSecond: number;
   readonly stateBytes: number;
+  /** Whether the daemon tells what has changed, so that most of its state travels while it runs. */
+  readonly withDeltas: boolean;
+  /** Moves before the last one. */
+  readonly moves: number;
+  /** Whether the last one's target is killed. */
+  readonly kills: boolean;
 }
 
 /** The load runs so long before and after each move. */
 const AROUND_MS = 600;
 /** A move that its target does not survive is given up by then. */
-const GIVEN_UP_MS = 10_000;
+const GIVEN_UP_MS = 30_000;
 
 /** Moves a counting daemon from node to node and back, kills one in the middle of a move, and counts. */
 async function run(options: Options, say: (text: string) => void): Promise<Summary> {
@@ -44,7 +51,12 @@ async function run(options: Options, say: (text: string) => void): Promise<Summa
   const psk = randomBytes(32).toString("hex");
   const start = (module: string, name: string, environment: Record<string, string> = {}) => {
     const url = new URL(`./${module}.ts`, import.meta.url);
-    const started = new DemoProcess<Message>(name, url, [], { DEMO_PSK: psk, ...environment });
+    const started = new DemoProcess<Message>(name, url, [], {
+      DEMO_PSK: psk,
+      DEMO_STATE_BYTES: String(options.stateBytes),
+      DEMO_DELTAS: options.withDeltas ? "yes" : "no",
+      ...environment,
+    });
     processes.push(started);
     return started;
   };
@@ -74,7 +86,7 @@ async function run(options: Options, say: (text: string) => void): Promise<Summa
       DEMO_EVENTS_PER_SECOND: String(options.eventsPerSecond),
     });
     await producer.expect(is("ready"));
-    command(a, { do: "spawn", stateBytes: options.stateBytes });
+    command(a, { do: "spawn" });
     const { originHash } = await a.process.expect(is("spawned"));
 
     let longestPauseMs = 0;
@@ -100,24 +112,25 @@ async function run(options: Options, say: (text: string) => void): Promise<Summa
       command(from, { do: "move", to: to.contact.nodeId });
       const outcome = await within(GIVEN_UP_MS, `the move from ${from.name} to ${to.name}`, settled);
       await pause(AROUND_MS);
-      const milliseconds = outcome.event === "moved" ? Math.round(outcome.milliseconds) : undefined;
       const pauseMs = Math.round(longestPauseMs);
-      moves.push({ from: from.name, to: to.name, outcome: outcome.event, milliseconds, pauseMs });
+      const details = outcome.event === "moved" ? outcome : null;
+      moves.push({ from: from.name, to: to.name, outcome: outcome.event, details, pauseMs });
       const what =
         outcome.event === "moved"
-          ? `moved in ${milliseconds} ms`
-          : `${to.name} was killed meanwhile, the daemon stays: ${outcome.code}`;
+          ? `moved in ${Math.round(outcome.milliseconds)} ms`
+          : `${isFatal ? `${to.name} was killed meanwhile, ` : ""}the daemon stays: ${outcome.code}`;
       say(`${from.name} to ${to.name}    ${what}; the producer waited ${pauseMs} ms at most`);
     };
-    await move(a, b, false);
-    await move(b, c, false);
-    await move(c, a, false);
-    await move(a, b, true);
+    const around = [a, b, c];
+    const at = (i: number) => around[i % around.length] as Node;
+    for (let i = 0; i < options.moves; i++) await move(at(i), at(i + 1), false);
+    const last = at(options.moves);
+    if (options.kills) await move(last, at(options.moves + 1), true);
 
     producer.command({ do: "finish" } satisfies Command);
     const sent = await producer.expect(is("finished"));
-    command(a, { do: "finish" });
-    const { events, gaps, repeats } = await a.process.expect(is("finished"));
+    command(last, { do: "finish" });
+    const { events, gaps, repeats } = await last.process.expect(is("finished"));
     return { sent: sent.events, counted: { events, gaps, repeats }, moves };
   } finally {
     await Promise.all(processes.map((each) => each.stop()));
@@ -136,6 +149,9 @@ const { values } = parseArgs({
     json: { type: "boolean" },
     "events-per-second": { type: "string", default: "10000" },
     "state-bytes": { type: "string", default: String(1 << 20) },
+    deltas: { type: "boolean", default: false },
+    moves: { type: "string", default: "3" },
+    "no-kill": { type: "boolean", default: false },
   },
 });
 const say = (text: string) => {
@@ -143,7 +159,13 @@ const say = (text: string) => {
 };
 try {
   const summary = await run(
-    { eventsPerSecond: Number(values["events-per-second"]), stateBytes: Number(values["state-bytes"]) },
+    {
+      eventsPerSecond: Number(values["events-per-second"]),
+      stateBytes: Number(values["state-bytes"]),
+      withDeltas: values.deltas,
+      moves: Number(values.moves),
+      kills: !values["no-kill"],
+    },
     say,
   );
   const { sent, counted } = summary;

@@ -7,7 +7,7 @@ export type Message =
   | { readonly event: "ready" }
   | { readonly event: "spawned"; readonly originHash: string }
   | { readonly event: "phase"; readonly phase: string }
-  | { readonly event: "moved"; readonly milliseconds: number; readonly bytes: number }
+  | ({ readonly event: "moved" } & Moved)
   | { readonly event: "stayed"; readonly code: string }
   /** What the producer has seen since it last told: answers, and the longest time between two. */
   | { readonly event: "progress"; readonly answered: number; readonly longestPauseMs: number }
@@ -17,11 +17,22 @@ export type Message =
 /** What the parent asks of a node, or of the producer. */
 export type Command =
   | { readonly do: "connect"; readonly to: readonly Contact[] }
-  | { readonly do: "spawn"; readonly stateBytes: number }
+  | { readonly do: "spawn" }
   | { readonly do: "expect"; readonly originHash: string }
   | { readonly do: "move"; readonly to: string }
   | { readonly do: "produce"; readonly originHash: string; readonly home: string }
   | { readonly do: "finish" };
+
+/** What the source of a move has seen of it. */
+export interface Moved {
+  readonly milliseconds: number;
+  /** Bytes that have travelled. */
+  readonly bytes: number;
+  /** How long events waited at the source, in milliseconds. */
+  readonly heldMs: number | undefined;
+  /** Largest resident set of the source until now. */
+  readonly peakRssBytes: number;
+}
 
 /** What the daemon has counted. */
 export interface Tally {

@@ -1,7 +1,14 @@
 // A node that may have the daemon: gives it the events that come over streams, and moves it when told to.
-import { fromContact, onCommand, runProcess, tell, toContact } from "@netmesh/demo-processes";
+import {
+  fromContact,
+  fromEnvironment,
+  onCommand,
+  runProcess,
+  tell,
+  toContact,
+} from "@netmesh/demo-processes";
 import { DaemonError, DaemonRuntime, Mesh, type MeshStream } from "@netmesh/sdk";
-import { Counter, tallyOf } from "./counter.ts";
+import { Counter, PagedCounter, tallyOf } from "./counter.ts";
 import {
   type Command,
   decodeNumber,
@@ -19,9 +26,10 @@ const PHASE_TIMEOUT_MS = 2_000;
 await runProcess(async () => {
   const mesh = await Mesh.open(meshSettings());
   const runtime = new DaemonRuntime(mesh, { phaseTimeoutMs: PHASE_TIMEOUT_MS });
-  let stateBytes = 0;
   let originHash = 0n;
-  runtime.register(KIND, () => new Counter(stateBytes));
+  const stateBytes = Number(fromEnvironment("DEMO_STATE_BYTES"));
+  const isPaged = fromEnvironment("DEMO_DELTAS") === "yes";
+  runtime.register(KIND, () => new (isPaged ? PagedCounter : Counter)(stateBytes));
   await runtime.start();
 
   const answer = async (number: number, stream: MeshStream) => {
@@ -48,7 +56,6 @@ await runProcess(async () => {
         for (const contact of command.to) await mesh.connect(fromContact(contact));
         return tell<Message>({ event: "ready" });
       case "spawn":
-        ({ stateBytes } = command);
         ({ originHash } = await runtime.spawn(KIND));
         return tell<Message>({ event: "spawned", originHash: originHash.toString(16) });
       case "expect":
@@ -82,8 +89,14 @@ await runProcess(async () => {
       void (async () => {
         for await (const phase of migration.phases()) tell<Message>({ event: "phase", phase });
       })().catch(() => undefined);
-      const { bytes } = await migration.done;
-      tell<Message>({ event: "moved", milliseconds: performance.now() - startedMs, bytes });
+      const { bytes, pauseMs } = await migration.done;
+      tell<Message>({
+        event: "moved",
+        milliseconds: performance.now() - startedMs,
+        bytes,
+        heldMs: pauseMs,
+        peakRssBytes: process.resourceUsage().maxRSS * 1_024,
+      });
     } catch (error) {
       tell<Message>({ event: "stayed", code: (error as { code: string }).code });
     }

@@ -44,6 +44,8 @@ await runProcess(async () => {
   let answered = 0;
   /** Events that were refused, in order, and wait to be sent again. */
   let refused: number[] = [];
+  /** Nothing new is sent until all that were refused are answered, or it could overtake them. */
+  let isCatchingUp = false;
   let lastMs = performance.now();
   let longestPauseMs = 0;
 
@@ -54,6 +56,7 @@ await runProcess(async () => {
         if (movedTo !== undefined) {
           if (nodeId === home && movedTo !== 0n) home = movedTo;
           refused.push(number);
+          isCatchingUp = true;
           continue;
         }
         answered++;
@@ -84,14 +87,15 @@ await runProcess(async () => {
       const nowMs = performance.now();
       const stream = streams.get(home) as MeshStream;
       const due = Math.floor(((nowMs - startedMs) * perSecond) / 1_000);
-      // Refused ones first, once all that went to the old home have come back: the daemon gets them in order.
+      if (answered === lastSent) isCatchingUp = false;
+      // Refused ones once all that went to the old home have come back: the daemon gets them in order.
       const isSettled = answered + refused.length === lastSent;
       if (refused.length > 0 && isSettled) {
         const again = refused.sort((a, b) => a - b);
         refused = [];
         await stream.write(again.map(encodeNumber));
         await pause(RETRY_MS);
-      } else if (refused.length === 0 && isProducing && due > lastSent) {
+      } else if (!isCatchingUp && isProducing && due > lastSent) {
         const events: Uint8Array[] = [];
         while (lastSent < due) events.push(encodeNumber(++lastSent));
         await stream.write(events);

@@ -81,6 +81,8 @@ export interface DaemonHostOptions {
   readonly time?: DaemonTime;
   /** Told of a daemon that no longer can be relied on: a call exceeded its limit, or freeing it failed. */
   readonly onCrash?: (reason: string) => void;
+  /** Kind of the factory that has made the daemon. */
+  readonly kind?: string;
 }
 
 const NO_OUTPUTS: readonly CausalEvent[] = Object.freeze([]);
@@ -112,6 +114,8 @@ export class DaemonHost {
   readonly identity: Identity;
   /** Origin hash of that key. */
   readonly originHash: bigint;
+  /** Kind of the factory that has made the daemon, where that is known. */
+  readonly kind: string | undefined;
   /** Channels that the daemon is subscribed to. */
   ledger: SubscriptionLedger = new SubscriptionLedger();
   /** What stands in front of deliveries. */
@@ -130,7 +134,7 @@ export class DaemonHost {
   #closing: Promise<void> | undefined;
 
   private constructor(identity: Identity, daemon: Daemon, options: DaemonHostOptions, chain: CausalChain) {
-    const { config = {}, time = platformTime, onCrash } = options;
+    const { config = {}, time = platformTime, onCrash, kind } = options;
     requireHostConfig(config);
     const {
       callTimeoutMs = DEFAULT_CALL_TIMEOUT_MS,
@@ -139,6 +143,7 @@ export class DaemonHost {
     } = config;
     this.identity = identity.copy();
     this.originHash = identity.originHash;
+    this.kind = kind;
     this.#daemon = daemon;
     this.#time = time;
     this.#onCrash = onCrash;

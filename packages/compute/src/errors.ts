@@ -12,6 +12,7 @@
  * | `invalid-daemon` | a factory gave something that is no daemon, or one with only one of `snapshot` and `restore` |
  * | `invalid-argument` | a number outside of its range |
  * | `callback-timeout` | a daemon or a factory took longer than its time limit |
+ * | `crashed` | the thread of a daemon ended, or did not begin, and with it the call |
  * | `backpressure` | as many deliveries wait for the daemon as may |
  * | `migrated` | the daemon lives on another node now; `node` |
  * | `cancelled` | the caller gave up |
@@ -29,6 +30,7 @@ export type DaemonErrorCode =
   | "invalid-daemon"
   | "invalid-argument"
   | "callback-timeout"
+  | "crashed"
   | "backpressure"
   | "migrated"
   | "cancelled"

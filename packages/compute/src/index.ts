@@ -83,6 +83,14 @@ export {
 
 export { MemorySnapshotStore, type MemorySnapshotStoreOptions } from "./durability/memory-snapshot-store.ts";
 export {
+  DEFAULT_MAX_CONCURRENT_SNAPSHOTS,
+  type KeeperEvent,
+  type RestoreReport,
+  SnapshotKeeper,
+  type SnapshotKeeperOptions,
+  type SnapshotKeeperStats,
+} from "./durability/snapshot-keeper.ts";
+export {
   MAX_KIND_LENGTH,
   MAX_MARKER_NAME_LENGTH,
   MAX_MARKER_SIZE,
@@ -152,6 +160,8 @@ export {
   MigrationError,
   type MigrationErrorDetails,
 } from "./migration/failure-reason.ts";
+export { MAX_HANDOVER_PART_SIZE } from "./migration/handover/handover-arrivals.ts";
+export { MAX_HANDOVER_SNAPSHOT_SIZE } from "./migration/handover/handover-departures.ts";
 export { type HandoverStore, VolatileHandoverStore } from "./migration/handover-store.ts";
 export {
   decodeMigrationMessage,

@@ -39,6 +39,7 @@ export {
   StandbyGroup,
   type StandbyGroupConfig,
   type StandbyMemberInfo,
+  type StateDelta,
   type TakeSnapshotRequest,
 } from "@netmesh/compute";
 // Keys

@@ -2,6 +2,7 @@ import { floodJobs } from "./flood.ts";
 import { handshakeJobs } from "./handshake.ts";
 import { healingJobs } from "./healing.ts";
 import type { Job } from "./measurement.ts";
+import { migrationJobs } from "./migration.ts";
 import { packetJobs } from "./packet.ts";
 import { pipelineJobs } from "./pipeline.ts";
 import { relayJobs } from "./relay.ts";
@@ -16,6 +17,7 @@ export const JOBS: readonly Job[] = [
   ...handshakeJobs,
   ...relayJobs,
   ...healingJobs,
+  ...migrationJobs,
   ...floodJobs,
   ...packetJobs,
   ...transportJobs,

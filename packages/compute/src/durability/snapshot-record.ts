@@ -2,6 +2,7 @@ import { bytesToHex } from "@netmesh/crypto";
 import { readU16, readU64, writeU16, writeU64, xxh3 } from "@netmesh/wire";
 import { decodeSnapshot, encodeSnapshot, type StateSnapshot } from "../state/snapshot.ts";
 import { StateError } from "../state/state-error.ts";
+import { CHECKSUM_SIZE, isIntact, writeChecksum } from "./record-checksum.ts";
 import {
   MAX_KIND_LENGTH,
   MAX_MARKER_NAME_LENGTH,
@@ -17,8 +18,6 @@ const HAS_HEAD_AT = 9;
 const KIND_LENGTH_AT = 10;
 const HEAD_AT = 12;
 const KIND_AT = 20;
-/** Bytes of the checksum in front of what it covers: XXH3 of 64 bits, which finds accidents and no forgery. */
-const CHECKSUM_SIZE = 8;
 const ENTITY_ID_SIZE = 32;
 
 const encoder = new TextEncoder();
@@ -52,7 +51,7 @@ export function encodeRecord(snapshot: StateSnapshot, kind: string, maxBytes: nu
   }
   bytes.set(kindBytes, KIND_AT);
   bytes.set(encoded, start);
-  writeU64(bytes, 0, xxh3(bytes.subarray(CHECKSUM_SIZE)));
+  writeChecksum(bytes);
   const { throughSeq, createdAt, chainLink } = snapshot;
   const entityId = new Uint8Array(snapshot.entityId);
   return { entityId, originHash: chainLink.originHash, kind, throughSeq, createdAt, bytes };
@@ -63,7 +62,7 @@ export function decodeRecord(
   bytes: Uint8Array,
   entityId: Uint8Array,
 ): { kind: string; snapshot: StateSnapshot } | undefined {
-  if (bytes.length < KIND_AT || readU64(bytes, 0) !== xxh3(bytes.subarray(CHECKSUM_SIZE))) return undefined;
+  if (bytes.length < KIND_AT || !isIntact(bytes)) return undefined;
   if (bytes[VERSION_AT] !== VERSION) return undefined;
   const start = KIND_AT + readU16(bytes, KIND_LENGTH_AT);
   const snapshot = decodeSnapshot(bytes.subarray(start));

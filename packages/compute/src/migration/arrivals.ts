@@ -247,6 +247,7 @@ export async function makeHost(
     config,
     time: parts.time,
     onCrash: (reason) => parts.daemons.reportCrash(originHash, reason),
+    kind,
   });
 }
 

@@ -397,8 +397,7 @@ export class Conductor implements MigrationOwner {
       );
       return;
     }
-    const delayMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (job.attempts - 1), leftMs);
-    job.retryTimer = this.time.after(delayMs, () => {
+    job.retryTimer = this.time.after(backoffMs(job.attempts, leftMs), () => {
       job.retryTimer = undefined;
       this.#attempt(job).catch((error: unknown) => this.#fail(job, asMigrationError(originHash, error)));
     });
@@ -463,6 +462,11 @@ export class Conductor implements MigrationOwner {
     job.replayGoal = undefined;
     job.pausedAtMs = undefined;
   }
+}
+
+/** What to wait after an attempt at a target that is not ready: 0.5, 1, 2 … 16 s, and no longer than is left (spec compute.md §22). */
+export function backoffMs(attempts: number, leftMs: number): number {
+  return Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (attempts - 1), leftMs);
 }
 
 function alreadyMigrating(originHash: bigint): MigrationError {

@@ -1,4 +1,5 @@
 import type { RuntimeParts } from "../runtime/peer-network.ts";
+import type { HandoverMessage } from "./handover/handover-messages.ts";
 import type { HandoverStore } from "./handover-store.ts";
 import type { MigrationMessage } from "./messages.ts";
 import type { MigrationEvent, MigratorOptions, MigratorStats } from "./migrator-options.ts";
@@ -15,6 +16,8 @@ export interface MigrationContext {
   nowMs(): number;
   /** Sends a message; false when there is no session with the node. To this node itself it is handled in its turn. */
   send(to: bigint, message: MigrationMessage): boolean;
+  /** Sends a message that only netmesh nodes know. */
+  sendHandover(to: bigint, message: HandoverMessage): void;
   /** Tells the application. */
   emit(event: MigrationEvent): void;
 }

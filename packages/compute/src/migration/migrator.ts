@@ -4,6 +4,9 @@ import { Arrivals } from "./arrivals.ts";
 import { Conductor } from "./conductor.ts";
 import { Departures } from "./departures.ts";
 import { type FailureReason, MigrationError } from "./failure-reason.ts";
+import { HandoverArrivals } from "./handover/handover-arrivals.ts";
+import { HandoverDepartures } from "./handover/handover-departures.ts";
+import { decodeHandoverMessage, encodeHandoverMessage } from "./handover/handover-messages.ts";
 import { VolatileHandoverStore } from "./handover-store.ts";
 import { decodeMigrationMessage, encodeMigrationMessage, type MigrationMessage } from "./messages.ts";
 import type { Migration } from "./migration.ts";
@@ -16,6 +19,7 @@ import type {
   MigratorStats,
 } from "./migrator-options.ts";
 import type { MigrationPhase } from "./phases.ts";
+import { movedAway } from "./source.ts";
 
 const TICK_MS = 250;
 /** Messages that a node sends itself in answer to one. */
@@ -35,6 +39,8 @@ export class Migrator implements PeerMessageHandler {
   readonly #departures: Departures;
   readonly #arrivals: Arrivals;
   readonly #conductor: Conductor;
+  readonly #handingOver: HandoverDepartures;
+  readonly #takingOver: HandoverArrivals;
   readonly #stats: MigratorStats = {
     malformed: 0,
     wrongPeer: 0,
@@ -60,13 +66,21 @@ export class Migrator implements PeerMessageHandler {
       nodeId: parts.network.nodeId,
       nowMs: () => Number(parts.time.unixTimeNs() / 1_000_000n),
       send: (to, message) => this.#send(to, message),
+      sendHandover: (to, message) => void parts.network.send(to, encodeHandoverMessage(message)),
       emit: (event) => this.#emit(event),
     };
-    this.#departures = new Departures(this.#context, (originHash, error) =>
-      this.#conductor.onLocalFailure(originHash, error),
+    this.#departures = new Departures(
+      this.#context,
+      (originHash, error) =>
+        this.#conductor.onLocalFailure(originHash, error) ||
+        this.#handingOver.onLocalFailure(originHash, error),
     );
     this.#arrivals = new Arrivals(this.#context);
     this.#conductor = new Conductor(this.#context, this.#departures);
+    this.#handingOver = new HandoverDepartures(this.#context, this.#departures);
+    this.#takingOver = new HandoverArrivals(this.#context, this.#arrivals, this.#departures, (originHash) =>
+      this.#handingOver.onReturn(originHash),
+    );
   }
 
   /**
@@ -88,6 +102,11 @@ export class Migrator implements PeerMessageHandler {
       throw new MigrationError("target-unavailable", text, { originHash, node: target });
     }
     this.#arm();
+    const { network } = this.#parts;
+    const isHandover = source === this.#context.nodeId && options.form !== "net";
+    if (isHandover && network.openStream !== undefined && network.isNetmesh?.(target) === true) {
+      return await this.#handingOver.start(originHash, target, options);
+    }
     return await this.#conductor.start(originHash, source, target, options);
   }
 
@@ -100,7 +119,7 @@ export class Migrator implements PeerMessageHandler {
 
   /** The migration of a daemon that this node conducts. */
   migration(originHash: bigint): Migration | undefined {
-    return this.#conductor.get(originHash);
+    return this.#conductor.get(originHash) ?? this.#handingOver.get(originHash);
   }
 
   /** The phase of such a migration; undefined without one. */
@@ -110,7 +129,7 @@ export class Migrator implements PeerMessageHandler {
 
   /** All migrations that this node conducts. */
   migrations(): MigrationSummary[] {
-    return this.#conductor.list();
+    return [...this.#conductor.list(), ...this.#handingOver.list()];
   }
 
   /** What was dropped or repeated so far; a copy. */
@@ -121,17 +140,35 @@ export class Migrator implements PeerMessageHandler {
   /** Moves, departures and arrivals that are not over: 0 when nothing is under way. */
   get pending(): number {
     const { source } = this.#departures;
-    return this.#conductor.size + source.size + this.#arrivals.pending + this.#arrivals.target.size;
+    const inNet = this.#conductor.size + source.size + this.#arrivals.pending + this.#arrivals.target.size;
+    return inNet + this.#handingOver.size + this.#takingOver.size;
   }
 
   /** Why a daemon is not here, when it has left: `migrated`, with its new node. For `DaemonRuntimeOptions.explainAbsence`. */
   explainAbsence(originHash: bigint): DaemonError | undefined {
-    return this.#departures.explainAbsence(originHash);
+    const node = this.#handingOver.whereabouts(originHash);
+    return node === undefined ? this.#departures.explainAbsence(originHash) : movedAway(originHash, node);
+  }
+
+  /** Goes on with handovers that a crash or shutdown has left undecided; called by the runtime. Rejects with what the store does. */
+  async start(): Promise<void> {
+    if (this.#context.options.store === undefined) return;
+    await this.#handingOver.restart();
+    await this.#takingOver.restart();
+    this.#arm();
   }
 
   /** Takes a message of subprotocol 0x0500; called by the network. */
   receive(message: Uint8Array, from: bigint): void {
     if (this.#isShutDown) return;
+    const handover = decodeHandoverMessage(message);
+    if (handover !== undefined) {
+      this.#arm();
+      const { type } = handover;
+      const isForTarget = type === "prepare" || type === "commit" || type === "abort";
+      this.#gate((isForTarget ? this.#takingOver : this.#handingOver).receive(handover, from));
+      return;
+    }
     const decoded = decodeMigrationMessage(message);
     if (decoded === undefined) {
       this.#stats.malformed++;
@@ -142,14 +179,21 @@ export class Migrator implements PeerMessageHandler {
   }
 
   /** Takes a stream that a netmesh peer has opened; called by the network. */
-  acceptStream(stream: ByteStream, _from: bigint): void {
-    stream.abort();
+  acceptStream(stream: ByteStream, from: bigint): void {
+    if (this.#isShutDown) {
+      stream.abort();
+      return;
+    }
+    this.#arm();
+    void this.#takingOver.accept(stream, from);
   }
 
   /** Ends everything under way and tells the peers; called by the runtime. */
   shutdown(): void {
     if (this.#isShutDown) return;
     this.#conductor.shutdown();
+    this.#handingOver.shutdown();
+    this.#takingOver.shutdown();
     this.#departures.shutdown(SHUT_DOWN);
     this.#arrivals.shutdown(SHUT_DOWN);
     this.#isShutDown = true;
@@ -272,6 +316,8 @@ export class Migrator implements PeerMessageHandler {
     this.#ticker = this.#parts.time.after(TICK_MS, () => {
       this.#ticker = undefined;
       this.#conductor.tick();
+      this.#handingOver.tick();
+      this.#takingOver.tick();
       this.#arrivals.sweep();
       this.#departures.sweep();
       if (this.pending > 0) this.#arm();

@@ -130,7 +130,9 @@ export class MigrationSource {
     const host = this.#options.daemons.get(originHash);
     if (host === undefined) throw notFound(originHash);
     if (!this.isMoving(originHash)) return host;
-    throw new MigrationError("already-migrating", `${hexId(originHash)} is already migrating`, { originHash });
+    throw new MigrationError("already-migrating", `${hexId(originHash)} is already migrating`, {
+      originHash,
+    });
   }
 
   /** Keeps an event that the daemon has processed: false without a move. Throws `state-failed` after the cutover, and `buffer-full`. */

@@ -380,7 +380,7 @@ export class DaemonRuntime {
         await discardDaemon(daemon);
         throw refusal;
       }
-      const host = await createHost(daemon, this.#hostOptions(originHash, config));
+      const host = await createHost(daemon, this.#hostOptions(context, config));
       return await this.#admit(host, entry, context, signal);
     } catch (error) {
       this.#factories.remove(originHash, entry);
@@ -416,8 +416,9 @@ export class DaemonRuntime {
     return isWanted ? undefined : cancelled(context, signal);
   }
 
-  #hostOptions(originHash: bigint, config: DaemonHostConfig): DaemonHostOptions {
+  #hostOptions({ originHash, kind }: DaemonContext, config: DaemonHostConfig): DaemonHostOptions {
     return {
+      kind,
       config,
       time: this.#time,
       onCrash: (reason) => this.#daemons.reportCrash(originHash, reason),
@@ -490,10 +491,21 @@ export class DaemonRuntime {
     return () => void this.#observers.delete(observer);
   }
 
-  /** A snapshot of a daemon; undefined when it is stateless. Rejects with `not-found` and as `DaemonHost.snapshot`. */
-  async snapshot(originHash: bigint): Promise<StateSnapshot | undefined> {
+  /**
+   * A snapshot of a daemon; undefined when it is stateless. In the daemon's turn `onTaken` is called with it: no delivery is between the two.
+   * Rejects with `not-found` and as `DaemonHost.snapshot`.
+   */
+  async snapshot(
+    originHash: bigint,
+    onTaken?: (snapshot: StateSnapshot) => void,
+  ): Promise<StateSnapshot | undefined> {
     this.#requireReady();
-    return await this.#daemons.snapshot(originHash);
+    return await this.#daemons.require(originHash).snapshot(onTaken);
+  }
+
+  /** The kind of a daemon that lives here or may; undefined for any other. Never gated by the state. */
+  kindOf(originHash: bigint): string | undefined {
+    return this.#daemons.get(originHash)?.kind ?? this.#factories.get(originHash)?.kind;
   }
 
   /** What a daemon has done so far. Throws `not-found`; never gated by the state. */

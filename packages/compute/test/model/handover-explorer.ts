@@ -297,7 +297,10 @@ export interface Exploration {
  * Goes through every world that the bounds allow, nearest first. A hasty target lets the daemon serve as soon as it is prepared, which has to be
  * found.
  */
-export function explore(bounds: Bounds, { isHasty = false }: { readonly isHasty?: boolean } = {}): Exploration {
+export function explore(
+  bounds: Bounds,
+  { isHasty = false }: { readonly isHasty?: boolean } = {},
+): Exploration {
   const worlds: World[] = [START];
   const ids = new Map<string, number>([[keyOf(START), 0]]);
   const cameFrom: { readonly from: number; readonly by: string }[] = [{ from: -1, by: "" }];

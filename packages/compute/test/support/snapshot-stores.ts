@@ -1,10 +1,5 @@
 import type { Identity } from "@netmesh/crypto";
-import {
-  CausalChain,
-  SnapshotStoreError,
-  type SnapshotStoreErrorCode,
-  type StateSnapshot,
-} from "../../src/index.ts";
+import { SnapshotStoreError, type SnapshotStoreErrorCode, type StateSnapshot } from "../../src/index.ts";
 
 /** A snapshot of an entity after so many outputs, whose state is those bytes. */
 export function snapshotOf(
@@ -13,17 +8,15 @@ export function snapshotOf(
   state: Uint8Array,
   createdAt: bigint = 0n,
 ): StateSnapshot {
-  const chain = CausalChain.genesis(entity.originHash);
-  for (let i = 0; i < throughSeq; i++) chain.append(state, 0n, 0n);
-  const { head, headHash } = chain;
+  const sequence = BigInt(throughSeq);
   return {
     entityId: entity.entityId,
-    throughSeq: head.sequence,
-    chainLink: head,
+    throughSeq: sequence,
+    chainLink: { originHash: entity.originHash, horizon: 0n, sequence, parentHash: 0n },
     createdAt,
     state,
     bindings: new Uint8Array(0),
-    headHash,
+    headHash: sequence + 7n,
   };
 }
 

@@ -1,7 +1,15 @@
 import { readU64, writeU64 } from "@netmesh/wire";
 
 /** What netmesh nodes tell each other about a handover, on the subprotocol of migrations. The reference knows none of these types. */
-const TYPES = { prepare: 0x80, prepared: 0x81, commit: 0x82, committed: 0x83, query: 0x84, abort: 0x85, refused: 0x86 } as const;
+const TYPES = {
+  prepare: 0x80,
+  prepared: 0x81,
+  commit: 0x82,
+  committed: 0x83,
+  query: 0x84,
+  abort: 0x85,
+  refused: 0x86,
+} as const;
 
 /** Type, origin hash, id of the move. */
 const SIZE = 17;
@@ -16,7 +24,9 @@ export interface HandoverMessage {
   readonly moveId: bigint;
 }
 
-const NAMES = new Map(Object.entries(TYPES).map(([name, type]) => [type as number, name as HandoverMessage["type"]]));
+const NAMES = new Map(
+  Object.entries(TYPES).map(([name, type]) => [type as number, name as HandoverMessage["type"]]),
+);
 
 /** The message as 17 bytes. */
 export function encodeHandoverMessage({ type, originHash, moveId }: HandoverMessage): Uint8Array {

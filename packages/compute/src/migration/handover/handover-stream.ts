@@ -33,7 +33,9 @@ export const MAX_HANDOVER_FRAME_SIZE: number = 1024 * 1024;
 export const HANDOVER_CHUNK_SIZE: number = 64 * 1024;
 const HEADER_SIZE = 5;
 
-const NAMES = new Map(Object.entries(FRAMES).map(([name, type]) => [type as number, name as HandoverFrameType]));
+const NAMES = new Map(
+  Object.entries(FRAMES).map(([name, type]) => [type as number, name as HandoverFrameType]),
+);
 const NOTHING = new Uint8Array(0);
 
 /** A frame as read; the payload is the reader's until it is asked for the next. */

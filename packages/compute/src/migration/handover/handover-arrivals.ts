@@ -1,0 +1,449 @@
+import { readU32, readU64 } from "@netmesh/wire";
+import { DaemonHost } from "../../daemon-host.ts";
+import { hexId } from "../../errors.ts";
+import type { ByteStream } from "../../runtime/peer-network.ts";
+import { decodeSnapshot, type StateSnapshot, sealSnapshot } from "../../state/snapshot.ts";
+import { type Arrivals, arrivingIdentity, makeHost, rebind, requireEntry, restoreHost } from "../arrivals.ts";
+import type { Departures } from "../departures.ts";
+import { encodeFailureReason, type FailureReason, failureOf, MigrationError } from "../failure-reason.ts";
+import { readBufferedEvent } from "../messages.ts";
+import type { MigrationContext } from "../migration-context.ts";
+import { MAX_PARTIALS, MAX_PARTIALS_PER_PEER } from "../snapshot-reassembler.ts";
+import { HANDOVER_VERSION, MAX_HANDOVER_SNAPSHOT_SIZE } from "./handover-departures.ts";
+import { handoverMarkers, markerName, putHandoverMarker } from "./handover-marker.ts";
+import type { HandoverMessage } from "./handover-messages.ts";
+import { type HandoverFrame, MAX_HANDOVER_FRAME_SIZE, readFrames, writeFrame } from "./handover-stream.ts";
+import {
+  type HandoverTargetEffect,
+  type HandoverTargetInput,
+  type HandoverTargetPhase,
+  stepHandoverTarget,
+} from "./handover-target.ts";
+
+/** Bytes of one part of a state, at most. */
+export const MAX_HANDOVER_PART_SIZE: number = 64 * 1024 * 1024;
+/** Daemons that have come and are remembered, so that a source that asks again is answered; of more, the oldest is forgotten. */
+export const MAX_HANDED_IN = 65_536;
+
+const OPEN_SIZE = 17;
+const QUERY_MS = 1000;
+
+/** A handover as its target sees it. */
+interface Arrival {
+  readonly originHash: bigint;
+  readonly moveId: bigint;
+  readonly source: bigint;
+  phase: HandoverTargetPhase;
+  stream: ByteStream | undefined;
+  /** The daemon, once there is one; after a restart only when it is activated. */
+  host: DaemonHost | undefined;
+  entityId: Uint8Array | undefined;
+  lastSentMs: number;
+}
+
+/** Daemons that other netmesh nodes hand over to this one (docs/protocol/migration.md). */
+export class HandoverArrivals {
+  readonly #context: MigrationContext;
+  readonly #arrivals: Arrivals;
+  readonly #departures: Departures;
+  readonly #onReturn: (originHash: bigint) => void;
+  /** Whether there is a store that outlives the process: without, nothing is written. */
+  readonly #isDurable: boolean;
+  /** Those under way, by origin: at most `MAX_PARTIALS_PER_PEER` of one peer, `MAX_PARTIALS` in all. */
+  readonly #arriving: Map<bigint, Arrival> = new Map();
+  /** Those that live here, by origin; at most `MAX_HANDED_IN`. */
+  readonly #live: Map<bigint, Arrival> = new Map();
+  /** Bytes of whole snapshots being read: at most `MAX_HANDOVER_SNAPSHOT_SIZE` for all together. */
+  #snapshotBytes = 0;
+
+  /** `onReturn` is told of a daemon that this node may once have handed over. */
+  constructor(
+    context: MigrationContext,
+    arrivals: Arrivals,
+    departures: Departures,
+    onReturn: (originHash: bigint) => void,
+  ) {
+    this.#onReturn = onReturn;
+    this.#context = context;
+    this.#arrivals = arrivals;
+    this.#departures = departures;
+    this.#isDurable = context.options.store !== undefined;
+  }
+
+  /** Handovers under way. */
+  get size(): number {
+    return this.#arriving.size;
+  }
+
+  /** Whether a daemon is being handed over to this node. */
+  isArriving(originHash: bigint): boolean {
+    return this.#arriving.has(originHash);
+  }
+
+  /** Goes on with what the store knows. */
+  async restart(): Promise<void> {
+    if (!this.#isDurable) return;
+    for (const marker of await handoverMarkers(this.#context.store, "in")) {
+      const { originHash, moveId, node: source, entityId, isCommitted } = marker;
+      const base = {
+        originHash,
+        moveId,
+        source,
+        stream: undefined,
+        host: undefined,
+        entityId,
+        lastSentMs: 0,
+      };
+      if (isCommitted) this.#remember({ ...base, phase: "live" });
+      else this.#arriving.set(originHash, { ...base, phase: "prepared" });
+    }
+  }
+
+  /** Takes a stream of a source. Never rejects. */
+  async accept(stream: ByteStream, from: bigint): Promise<void> {
+    let arrival: Arrival | undefined;
+    try {
+      const frames = readFrames(stream);
+      const { value: open } = await frames.next();
+      arrival = this.#open(open ?? undefined, stream, from);
+      await this.#read(arrival, frames);
+      if (this.#arriving.get(arrival.originHash) === arrival) this.#step(arrival, "received");
+    } catch (error) {
+      await this.#refuse(stream, failureOf(error));
+      if (arrival !== undefined) this.#step(arrival, "fail");
+    }
+  }
+
+  /** A message of a source; about an unknown move it changes nothing. False when it has no say. */
+  receive({ type, originHash, moveId }: HandoverMessage, from: bigint): boolean {
+    const arrival = this.#arriving.get(originHash) ?? this.#live.get(originHash);
+    if (arrival === undefined || arrival.moveId !== moveId) return true;
+    if (arrival.source !== from) return false;
+    if (type === "prepare" || type === "commit" || type === "abort") this.#step(arrival, type);
+    return true;
+  }
+
+  /** Asks the sources of daemons that wait for a decision. */
+  tick(): void {
+    const nowMs = this.#context.nowMs();
+    for (const arrival of [...this.#arriving.values()]) {
+      if (nowMs - arrival.lastSentMs < QUERY_MS) continue;
+      arrival.lastSentMs = nowMs;
+      this.#step(arrival, "tick");
+    }
+  }
+
+  /** Discards what has not been prepared; the rest is decided at the next start. */
+  shutdown(): void {
+    for (const arrival of [...this.#arriving.values()]) {
+      arrival.stream?.abort();
+      if (arrival.phase === "receiving") this.#step(arrival, "fail");
+      else void arrival.host?.close();
+    }
+    this.#arriving.clear();
+  }
+
+  #open(frame: HandoverFrame | undefined, stream: ByteStream, source: bigint): Arrival {
+    const { payload } = frame ?? {};
+    if (frame?.type !== "open" || payload?.length !== OPEN_SIZE || payload[0] !== HANDOVER_VERSION) {
+      throw new MigrationError("state-failed", "not the beginning of a handover");
+    }
+    const originHash = readU64(payload, 1);
+    const moveId = readU64(payload, 9);
+    const isBusy = this.#arriving.has(originHash) || this.#arrivals.orchestratorOf(originHash) !== undefined;
+    if (isBusy)
+      throw new MigrationError("already-migrating", `${hexId(originHash)} is arriving`, { originHash });
+    const refusal = this.#arrivals.refusalOf(originHash);
+    if (refusal !== undefined) throw new Refusal(originHash, refusal);
+    const { expectedOrchestrator = source } = requireEntry(this.#context, originHash);
+    if (expectedOrchestrator !== source) {
+      this.#context.stats.wrongPeer++;
+      throw new MigrationError("state-failed", "the daemon is expected from another node", { originHash });
+    }
+    let ofPeer = 0;
+    for (const other of this.#arriving.values()) if (other.source === source) ofPeer++;
+    if (ofPeer >= MAX_PARTIALS_PER_PEER || this.#arriving.size >= MAX_PARTIALS) {
+      throw new MigrationError("state-failed", "too many daemons are arriving", { originHash });
+    }
+    const arrival: Arrival = {
+      originHash,
+      moveId,
+      source,
+      phase: "receiving",
+      stream,
+      host: undefined,
+      entityId: undefined,
+      lastSentMs: this.#context.nowMs(),
+    };
+    this.#arriving.set(originHash, arrival);
+    return arrival;
+  }
+
+  /** Makes the daemon of what the source writes, in the order in which it does. */
+  async #read(arrival: Arrival, frames: AsyncGenerator<HandoverFrame, void>): Promise<void> {
+    const { originHash } = arrival;
+    const whole = new Collector(MAX_HANDOVER_SNAPSHOT_SIZE, (size) => this.#reserve(size));
+    const part = new Collector(MAX_HANDOVER_PART_SIZE, () => {});
+    let events = 0;
+    let isComplete = false;
+    try {
+      for await (const { type, payload } of frames) {
+        if (this.#arriving.get(originHash) !== arrival) throw aborted(originHash);
+        if (isComplete) throw malformed(originHash);
+        if (type === "state") whole.add(payload);
+        else if (type === "state-end" && arrival.host === undefined) {
+          this.#admit(arrival, await restoreHost(this.#context, checked(originHash, whole.take())));
+        } else if (type === "head") await this.#takeHead(arrival, checked(originHash, payload.slice()));
+        else if (type === "part") part.add(payload);
+        else if (type === "part-end" && arrival.host !== undefined)
+          await arrival.host.applyDelta(part.take());
+        else if (type === "event" && arrival.host !== undefined) {
+          const event = readBufferedEvent(payload, 0, MAX_HANDOVER_FRAME_SIZE);
+          if (event === undefined) throw malformed(originHash);
+          events++;
+          await arrival.host.replay({ ...event, payload: event.payload.slice() });
+        } else if (type === "end" && payload.length === 4 && readU32(payload, 0) === events)
+          isComplete = true;
+        else throw malformed(originHash);
+      }
+    } finally {
+      whole.clear();
+    }
+    if (!isComplete || arrival.host === undefined) throw malformed(originHash);
+  }
+
+  /** Before the parts of a state the daemon is made, after them it takes over its chain. */
+  async #takeHead(arrival: Arrival, head: StateSnapshot): Promise<void> {
+    if (arrival.host !== undefined) {
+      arrival.host.adoptHead(head);
+      return;
+    }
+    const entry = requireEntry(this.#context, arrival.originHash);
+    const identity = arrivingIdentity(this.#context, head, entry);
+    try {
+      const host = await makeHost(this.#context, entry, identity, (daemon, options) =>
+        DaemonHost.create(identity, daemon, options),
+      );
+      this.#admit(arrival, host);
+    } finally {
+      if (identity !== entry.identity) identity.zeroize();
+    }
+  }
+
+  #admit(arrival: Arrival, host: DaemonHost): void {
+    if (this.#arriving.get(arrival.originHash) !== arrival || host.originHash !== arrival.originHash) {
+      void host.close();
+      throw aborted(arrival.originHash);
+    }
+    arrival.host = host;
+    arrival.entityId = host.identity.entityId;
+  }
+
+  #reserve(size: number): void {
+    if (this.#snapshotBytes + size > MAX_HANDOVER_SNAPSHOT_SIZE) {
+      throw new MigrationError("state-failed", "too many bytes of snapshots are arriving");
+    }
+    this.#snapshotBytes += size;
+  }
+
+  #step(arrival: Arrival, input: HandoverTargetInput): void {
+    const { phase, effects } = stepHandoverTarget(arrival.phase, input);
+    arrival.phase = phase;
+    for (const effect of effects) this.#do(arrival, effect);
+  }
+
+  #do(arrival: Arrival, effect: HandoverTargetEffect): void {
+    const { originHash, moveId, source } = arrival;
+    switch (effect) {
+      case "send-prepared":
+      case "send-committed":
+      case "send-query":
+      case "send-refused": {
+        arrival.lastSentMs = this.#context.nowMs();
+        const type = effect.slice("send-".length) as "prepared" | "committed" | "query" | "refused";
+        this.#context.sendHandover(source, { type, originHash, moveId });
+        break;
+      }
+      case "persist-prepared":
+        this.#persist(arrival, () => this.#persistPrepared(arrival));
+        break;
+      case "persist-committed":
+        this.#persist(arrival, () => this.#persistCommitted(arrival));
+        break;
+      case "activate":
+        this.#activate(arrival);
+        break;
+      case "discard":
+        this.#discard(arrival);
+    }
+  }
+
+  #persist(arrival: Arrival, action: () => Promise<void>): void {
+    action().then(
+      () => this.#step(arrival, "persisted"),
+      () => this.#step(arrival, "persist-failed"),
+    );
+  }
+
+  /** The daemon with its key, sealed for this very node, then who decides about it. */
+  async #persistPrepared(arrival: Arrival): Promise<void> {
+    const { host } = arrival;
+    if (!this.#isDurable || host === undefined) return;
+    const { store, options } = this.#context;
+    const taken = await host.snapshot();
+    if (taken === undefined) throw new Error("the daemon gives no state");
+    const targetPublicKey = options.staticKey?.publicKey;
+    const snapshot =
+      targetPublicKey === undefined ? taken : sealSnapshot(taken, host.identity, { targetPublicKey });
+    const { kind } = requireEntry(this.#context, arrival.originHash);
+    if (!(await store.put(snapshot, kind))) {
+      // An older life of the daemon on this node, by another clock.
+      await store.forget(snapshot.entityId);
+      await store.put(snapshot, kind);
+    }
+    await this.#mark(arrival, false);
+  }
+
+  /** After a restart the daemon is made first: only one that can live here is committed. */
+  async #persistCommitted(arrival: Arrival): Promise<void> {
+    if (arrival.host === undefined) arrival.host = await this.#restored(arrival);
+    if (this.#context.parts.daemons.get(arrival.originHash) !== undefined)
+      throw new Error("its place is taken");
+    this.#onReturn(arrival.originHash);
+    if (!this.#isDurable) return;
+    // That this node has let it go once is over: whoever hands it over has had it since.
+    await this.#context.store.deleteMarker(markerName("out", arrival.originHash));
+    await this.#mark(arrival, true);
+  }
+
+  async #restored(arrival: Arrival): Promise<DaemonHost> {
+    const { store, parts } = this.#context;
+    const stored = arrival.entityId === undefined ? undefined : await store.get(arrival.entityId);
+    if (stored === undefined) throw new Error("the daemon is not in the store");
+    if (parts.factories.get(arrival.originHash) === undefined) {
+      const plan = parts.planOf(stored.kind);
+      if (plan === undefined) throw new Error(`no factory for kind ${stored.kind}`);
+      parts.factories.registerPlaceholder(arrival.originHash, plan);
+    }
+    return await restoreHost(this.#context, stored.snapshot);
+  }
+
+  async #mark({ originHash, moveId, source, entityId }: Arrival, isCommitted: boolean): Promise<void> {
+    if (entityId === undefined) throw new Error("no daemon");
+    await putHandoverMarker(this.#context.store, "in", {
+      originHash,
+      moveId,
+      node: source,
+      entityId,
+      isCommitted,
+    });
+  }
+
+  #activate(arrival: Arrival): void {
+    const { originHash, host, source } = arrival;
+    if (host === undefined) return;
+    const { parts, emit } = this.#context;
+    this.#arriving.delete(originHash);
+    this.#remember(arrival);
+    this.#departures.forget(originHash);
+    parts.factories.remove(originHash);
+    parts.daemons.register(host);
+    rebind(this.#context, host);
+    emit({ kind: "arrived", originHash, from: source });
+  }
+
+  #discard(arrival: Arrival): void {
+    const { originHash, host, entityId, stream } = arrival;
+    if (this.#arriving.get(originHash) === arrival) this.#arriving.delete(originHash);
+    stream?.abort();
+    void host?.close();
+    if (!this.#isDurable || entityId === undefined) return;
+    const { store } = this.#context;
+    // Should the store fail, the source is asked again at the next start, and says the same.
+    void (async () => {
+      await store.deleteMarker(markerName("in", originHash));
+      await store.forget(entityId);
+    })().catch(() => {});
+  }
+
+  #remember(arrival: Arrival): void {
+    const { originHash } = arrival;
+    this.#live.delete(originHash);
+    this.#live.set(originHash, { ...arrival, host: undefined, stream: undefined, phase: "live" });
+    if (this.#live.size <= MAX_HANDED_IN) return;
+    for (const oldest of this.#live.keys()) {
+      this.#live.delete(oldest);
+      return;
+    }
+  }
+
+  /** Tells the source why, as far as it still listens. */
+  async #refuse(stream: ByteStream, reason: FailureReason): Promise<void> {
+    try {
+      await writeFrame(stream, "refused", encodeFailureReason(reason));
+      await stream.close();
+    } catch {
+      stream.abort();
+    }
+  }
+}
+
+/** A reason of the target's own. */
+class Refusal extends MigrationError {
+  constructor(originHash: bigint, failure: FailureReason) {
+    super(failure.kind, "detail" in failure ? failure.detail : failure.kind, { originHash, failure });
+  }
+}
+
+/** Bytes that come one after the other, up to a limit. */
+class Collector {
+  readonly #limit: number;
+  readonly #reserve: (size: number) => void;
+  #chunks: Uint8Array[] = [];
+  #size = 0;
+
+  /** `reserve` is told of every byte held, and with negative sizes of those given away; it may throw. */
+  constructor(limit: number, reserve: (size: number) => void) {
+    this.#limit = limit;
+    this.#reserve = reserve;
+  }
+
+  add(chunk: Uint8Array): void {
+    if (this.#size + chunk.length > this.#limit)
+      throw new MigrationError("state-failed", "the state is too large");
+    this.#reserve(chunk.length);
+    this.#chunks.push(chunk.slice());
+    this.#size += chunk.length;
+  }
+
+  take(): Uint8Array {
+    const bytes = new Uint8Array(this.#size);
+    let at = 0;
+    for (const chunk of this.#chunks) {
+      bytes.set(chunk, at);
+      at += chunk.length;
+    }
+    this.clear();
+    return bytes;
+  }
+
+  clear(): void {
+    this.#reserve(-this.#size);
+    this.#chunks = [];
+    this.#size = 0;
+  }
+}
+
+function checked(originHash: bigint, bytes: Uint8Array): StateSnapshot {
+  const snapshot = decodeSnapshot(bytes);
+  if (snapshot?.chainLink.originHash === originHash) return snapshot;
+  throw new MigrationError("state-failed", "the snapshot could not be parsed", { originHash });
+}
+
+function malformed(originHash: bigint): MigrationError {
+  return new MigrationError("state-failed", "the stream of the handover is malformed", { originHash });
+}
+
+function aborted(originHash: bigint): MigrationError {
+  return new MigrationError("state-failed", "the handover was aborted", { originHash });
+}

@@ -1,0 +1,545 @@
+import { platformRandom, randomBytes } from "@netmesh/crypto";
+import { readU64, writeU32, writeU64 } from "@netmesh/wire";
+import { hexId, messageOf } from "../../errors.ts";
+import type { ByteStream } from "../../runtime/peer-network.ts";
+import { encodeSnapshot, snapshotSize } from "../../state/snapshot.ts";
+import { backoffMs, MAX_MIGRATIONS } from "../conductor.ts";
+import type { Departures } from "../departures.ts";
+import { decodeFailureReason, MigrationError, migrationFailed } from "../failure-reason.ts";
+import { BUFFERED_EVENT_OVERHEAD, writeBufferedEvent } from "../messages.ts";
+import { Migration, type MigrationOwner } from "../migration.ts";
+import type { MigrationContext } from "../migration-context.ts";
+import {
+  DEFAULT_PHASE_TIMEOUT_MS,
+  DEFAULT_RETRY_NOT_READY_MS,
+  type MigrationOptions,
+  type MigrationSummary,
+} from "../migrator-options.ts";
+import type { SourceRecord } from "../source.ts";
+import { handoverMarkers, markerName, putHandoverMarker } from "./handover-marker.ts";
+import type { HandoverMessage } from "./handover-messages.ts";
+import {
+  type HandoverSourceEffect,
+  type HandoverSourceInput,
+  type HandoverSourcePhase,
+  stepHandoverSource,
+} from "./handover-source.ts";
+import { MAX_HANDOVER_FRAME_SIZE, readFrames, writeChunks, writeFrame } from "./handover-stream.ts";
+
+/** Bytes of the largest snapshot that travels as a whole between netmesh nodes; a state in parts has no limit. */
+export const MAX_HANDOVER_SNAPSHOT_SIZE: number = 1024 * 1024 * 1024;
+/** Version of the stream. */
+export const HANDOVER_VERSION = 1;
+
+const RESEND_MS = 1000;
+/** With fewer buffered events the daemon is stopped; before it, they are sent while it runs. */
+const FEW_EVENTS = 64;
+/** Rounds after which it is stopped anyway. */
+const MAX_ROUNDS = 16;
+
+/** What the caller asked for. */
+interface Job {
+  readonly migration: Migration;
+  readonly transportIdentity: boolean;
+  readonly retryNotReadyMs: number;
+  readonly startedMs: number;
+  /** How many handovers were begun. */
+  attempts: number;
+  /** When to begin another, while the target is not ready. */
+  timer: unknown;
+}
+
+/** A handover as its source sees it. */
+interface Handover {
+  readonly originHash: bigint;
+  readonly moveId: bigint;
+  readonly target: bigint;
+  readonly entityId: Uint8Array;
+  phase: HandoverSourcePhase;
+  /** Undefined after a restart, when the daemon is not here. */
+  readonly record: SourceRecord | undefined;
+  readonly job: Job | undefined;
+  stream: ByteStream | undefined;
+  lastSentMs: number;
+  lastProgressMs: number;
+  pausedAtMs: number | undefined;
+  bytes: number;
+  /** Why it is aborted. */
+  error: MigrationError | undefined;
+}
+
+/** Daemons that this node hands over to other netmesh nodes (docs/protocol/migration.md). */
+export class HandoverDepartures implements MigrationOwner {
+  readonly #context: MigrationContext;
+  readonly #departures: Departures;
+  /** By origin; at most `MAX_MIGRATIONS` with a daemon, and those that the store knew at the start. */
+  readonly #handovers: Map<bigint, Handover> = new Map();
+  /** Those that wait until the target is ready, by origin; as many again. */
+  readonly #waiting: Map<bigint, Job> = new Map();
+
+  constructor(context: MigrationContext, departures: Departures) {
+    this.#context = context;
+    this.#departures = departures;
+  }
+
+  /** Clock and timers. */
+  get time(): MigrationContext["parts"]["time"] {
+    return this.#context.parts.time;
+  }
+
+  /** Handovers not over. */
+  get size(): number {
+    return this.#handovers.size + this.#waiting.size;
+  }
+
+  /** The migration of a daemon. */
+  get(originHash: bigint): Migration | undefined {
+    return (this.#handovers.get(originHash)?.job ?? this.#waiting.get(originHash))?.migration;
+  }
+
+  /** All handovers of daemons of this process. */
+  list(): MigrationSummary[] {
+    const nowMs = this.#context.nowMs();
+    const jobs = [...this.#waiting.values()];
+    for (const { job } of this.#handovers.values()) if (job !== undefined) jobs.push(job);
+    return jobs.map(({ migration, startedMs, attempts }) => {
+      const { originHash, sourceNode: source, targetNode: target, lastPhase: phase } = migration;
+      const { lastProgressMs = nowMs, bytes = 0 } = this.#handovers.get(originHash) ?? {};
+      const elapsedMs = nowMs - startedMs;
+      const phaseAgeMs = nowMs - lastProgressMs;
+      return {
+        originHash,
+        source,
+        target,
+        phase,
+        elapsedMs,
+        phaseAgeMs,
+        snapshotBytes: bytes,
+        retries: attempts - 1,
+      };
+    });
+  }
+
+  /** Goes on with what the store knows: daemons that were handed over before this process began. */
+  async restart(): Promise<void> {
+    for (const { originHash, moveId, node, entityId } of await handoverMarkers(this.#context.store, "out")) {
+      const nowMs = this.#context.nowMs();
+      this.#handovers.set(originHash, {
+        originHash,
+        moveId,
+        target: node,
+        entityId,
+        phase: "handed-over",
+        record: undefined,
+        job: undefined,
+        stream: undefined,
+        lastSentMs: 0,
+        lastProgressMs: nowMs,
+        pausedAtMs: undefined,
+        bytes: 0,
+        error: undefined,
+      });
+    }
+  }
+
+  /** Where a daemon was handed over to, as long as the target has not confirmed. */
+  whereabouts(originHash: bigint): bigint | undefined {
+    const handover = this.#handovers.get(originHash);
+    return handover?.phase === "handed-over" ? handover.target : undefined;
+  }
+
+  /** The daemon is back, so that it did arrive where it was handed over to. */
+  onReturn(originHash: bigint): void {
+    const handover = this.#handovers.get(originHash);
+    if (handover?.phase === "handed-over") this.#handovers.delete(originHash);
+  }
+
+  /** Begins a handover. Rejects as `Migrator.startMigration`. */
+  async start(originHash: bigint, target: bigint, options: MigrationOptions): Promise<Migration> {
+    const { nodeId, nowMs } = this.#context;
+    if (this.#waiting.has(originHash)) {
+      throw new MigrationError("already-migrating", `${hexId(originHash)} is already migrating`, {
+        originHash,
+      });
+    }
+    if (this.size >= MAX_MIGRATIONS) {
+      throw new MigrationError("backpressure", `${MAX_MIGRATIONS} migrations are under way`, { originHash });
+    }
+    const { transportIdentity = true, retryNotReadyMs = DEFAULT_RETRY_NOT_READY_MS } = options;
+    const migration = new Migration(this, originHash, nodeId, target);
+    await this.#attempt({
+      migration,
+      transportIdentity,
+      retryNotReadyMs,
+      startedMs: nowMs(),
+      attempts: 0,
+      timer: undefined,
+    });
+    return migration;
+  }
+
+  async #attempt(job: Job): Promise<void> {
+    const { parts, nodeId, nowMs } = this.#context;
+    const { originHash, targetNode: target } = job.migration;
+    const { source } = this.#departures;
+    const { hasDeltas = false } = parts.daemons.get(originHash) ?? {};
+    const maxPayload = MAX_HANDOVER_FRAME_SIZE - BUFFERED_EVENT_OVERHEAD;
+    job.attempts++;
+    const record = hasDeltas
+      ? await source.startInParts(originHash, target, nodeId)
+      : await source.start(originHash, target, nodeId, { ...this.#context.options.bufferLimits, maxPayload });
+    try {
+      const sealed = this.#departures.sealed(
+        record,
+        record.snapshot,
+        job.transportIdentity ? "required" : "never",
+      );
+      const size = snapshotSize(sealed);
+      if (size > MAX_HANDOVER_SNAPSHOT_SIZE) {
+        throw new MigrationError("snapshot-too-large", `${size} bytes`, { originHash, size });
+      }
+      const head = hasDeltas ? { ...sealed, state: new Uint8Array(0) } : sealed;
+      const stream = await this.#open(originHash, target);
+      const handover: Handover = {
+        originHash,
+        moveId: readU64(randomBytes(8, this.#context.options.random ?? platformRandom), 0),
+        target,
+        entityId: record.host.identity.entityId,
+        phase: "copying",
+        record,
+        job,
+        stream,
+        lastSentMs: nowMs(),
+        lastProgressMs: nowMs(),
+        pausedAtMs: undefined,
+        bytes: 0,
+        error: undefined,
+      };
+      this.#handovers.set(originHash, handover);
+      void this.#listen(handover, stream);
+      void this.#copy(handover, record, stream, encodeSnapshot(head), hasDeltas);
+    } catch (error) {
+      if (source.get(originHash) === record) source.abort(originHash);
+      throw error;
+    }
+  }
+
+  /** A message of a target. What is about an unknown move is answered with abort: nothing was decided for it. */
+  receive({ type, originHash, moveId }: HandoverMessage, from: bigint): boolean {
+    const handover = this.#handovers.get(originHash);
+    if (handover !== undefined && handover.moveId === moveId) {
+      if (handover.target !== from) return false;
+      if (type === "prepared" || type === "query" || type === "committed" || type === "refused")
+        this.#step(handover, type);
+      return true;
+    }
+    if (type === "prepared" || type === "query") this.#send(from, { type: "abort", originHash, moveId });
+    return true;
+  }
+
+  /** An event could not be kept: the daemon stays. Whether there is a handover of it. */
+  onLocalFailure(originHash: bigint, error: MigrationError): boolean {
+    const handover = this.#handovers.get(originHash);
+    if (handover?.record === undefined) return false;
+    this.#abort(handover, error);
+    return true;
+  }
+
+  /** Gives up, unless the daemon is being handed over. */
+  cancel(migration: Migration, error: MigrationError): void {
+    const { originHash } = migration;
+    const handover = this.#handovers.get(originHash);
+    if (handover?.job?.migration === migration) this.#abort(handover, error);
+    const waiting = this.#waiting.get(originHash);
+    if (waiting?.migration !== migration) return;
+    this.#waiting.delete(originHash);
+    this.time.cancel(waiting.timer);
+    migration.fail(error);
+  }
+
+  /** Repeats and ends what is due. */
+  tick(): void {
+    const nowMs = this.#context.nowMs();
+    const timeoutMs = this.#context.options.phaseTimeoutMs ?? DEFAULT_PHASE_TIMEOUT_MS;
+    for (const handover of [...this.#handovers.values()]) {
+      const { originHash, phase } = handover;
+      const migration = handover.job?.migration;
+      if (nowMs - handover.lastProgressMs >= timeoutMs && handover.error === undefined) {
+        const text = `${hexId(originHash)} made no progress in phase ${migration?.lastPhase}`;
+        const error = new MigrationError("timeout", text, { originHash });
+        // Once handed over only the target can end it; whoever waits is told that it is not known yet.
+        if (phase === "handed-over") migration?.fail(error);
+        else this.#abort(handover, error);
+      }
+      if (nowMs - handover.lastSentMs >= RESEND_MS) {
+        handover.lastSentMs = nowMs;
+        this.#step(handover, "tick");
+      }
+    }
+  }
+
+  /** Ends what is not decided; what is handed over goes on at the next start. */
+  shutdown(): void {
+    for (const handover of [...this.#handovers.values()]) {
+      const { originHash } = handover;
+      const error = new MigrationError("shutting-down", "the runtime has been shut down", { originHash });
+      this.#abort(handover, error);
+      handover.job?.migration.fail(error);
+    }
+    this.#handovers.clear();
+    for (const { migration } of [...this.#waiting.values()]) {
+      const { originHash } = migration;
+      this.cancel(
+        migration,
+        new MigrationError("shutting-down", "the runtime has been shut down", { originHash }),
+      );
+    }
+  }
+
+  async #open(originHash: bigint, target: bigint): Promise<ByteStream> {
+    const { network } = this.#context.parts;
+    try {
+      const stream = await network.openStream?.(target);
+      if (stream !== undefined) return stream;
+    } catch (error) {
+      throw new MigrationError("target-unavailable", messageOf(error), {
+        originHash,
+        node: target,
+        cause: error,
+      });
+    }
+    throw new MigrationError("target-unavailable", "no streams here", { originHash, node: target });
+  }
+
+  /** Writes all that the daemon is; stops it for the last of it. */
+  async #copy(
+    handover: Handover,
+    record: SourceRecord,
+    stream: ByteStream,
+    snapshot: Uint8Array,
+    hasDeltas: boolean,
+  ): Promise<void> {
+    const progress = (size: number): void => {
+      handover.bytes += size;
+      handover.lastProgressMs = this.#context.nowMs();
+    };
+    try {
+      const open = new Uint8Array(17);
+      open[0] = HANDOVER_VERSION;
+      writeU64(open, 1, handover.originHash);
+      writeU64(open, 9, handover.moveId);
+      await writeFrame(stream, "open", open);
+      handover.job?.migration.enter("transfer");
+      const count = hasDeltas
+        ? await this.#copyParts(handover, record, stream, snapshot, progress)
+        : await this.#copyWhole(handover, record, stream, snapshot, progress);
+      const end = new Uint8Array(4);
+      writeU32(end, 0, count);
+      await writeFrame(stream, "end", end);
+      await stream.close();
+      this.#step(handover, "copied");
+    } catch (error) {
+      const text = messageOf(error);
+      const { originHash } = handover;
+      this.#abort(
+        handover,
+        error instanceof MigrationError
+          ? error
+          : new MigrationError("state-failed", text, { originHash, cause: error }),
+      );
+    }
+  }
+
+  async #copyWhole(
+    handover: Handover,
+    record: SourceRecord,
+    stream: ByteStream,
+    snapshot: Uint8Array,
+    progress: (size: number) => void,
+  ): Promise<number> {
+    await writeChunks(stream, ["state", "state-end"], snapshot, progress);
+    const { source } = this.#departures;
+    let count = 0;
+    const writeEvents = async (events: ReturnType<typeof source.takeBuffered>): Promise<void> => {
+      for (const event of events) {
+        const bytes = new Uint8Array(BUFFERED_EVENT_OVERHEAD + event.payload.length);
+        writeBufferedEvent(bytes, 0, event);
+        await writeFrame(stream, "event", bytes);
+        progress(bytes.length);
+        count++;
+      }
+    };
+    handover.job?.migration.enter("restore");
+    handover.job?.migration.enter("replay");
+    for (let round = 0; round < MAX_ROUNDS && record.buffer.size > FEW_EVENTS; round++) {
+      await writeEvents(source.takeBuffered(handover.originHash));
+    }
+    await writeEvents(await this.#pause(handover));
+    return count;
+  }
+
+  async #copyParts(
+    handover: Handover,
+    record: SourceRecord,
+    stream: ByteStream,
+    head: Uint8Array,
+    progress: (size: number) => void,
+  ): Promise<number> {
+    await writeFrame(stream, "head", head);
+    let since: bigint | undefined;
+    for (let hasMore = true; hasMore; ) {
+      const part = await record.host.snapshotDelta(since);
+      await writeChunks(stream, ["part", "part-end"], part.bytes, progress);
+      since = part.version;
+      hasMore = part.hasMore;
+    }
+    handover.job?.migration.enter("restore");
+    handover.job?.migration.enter("replay");
+    await this.#pause(handover);
+    const held = this.#departures.source.heldOf(handover.originHash);
+    if (held === undefined) throw new MigrationError("cancelled", "the move has ended");
+    for (let hasMore = true; hasMore; ) {
+      const part = await held.snapshotDelta(since);
+      await writeChunks(stream, ["part", "part-end"], part.bytes, progress);
+      since = part.version;
+      hasMore = part.hasMore;
+    }
+    await writeFrame(stream, "head", encodeSnapshot(held.head()));
+    return 0;
+  }
+
+  /** From here on nothing is delivered to the daemon. */
+  async #pause(handover: Handover): Promise<Awaited<ReturnType<Departures["source"]["cutover"]>>> {
+    const events = await this.#departures.source.cutover(handover.originHash);
+    handover.pausedAtMs = this.#context.nowMs();
+    handover.job?.migration.enter("cutover");
+    return events;
+  }
+
+  /** The target only writes when it refuses. */
+  async #listen(handover: Handover, stream: ByteStream): Promise<void> {
+    try {
+      for await (const { type, payload } of readFrames(stream)) {
+        const reason = type === "refused" ? decodeFailureReason(payload) : undefined;
+        if (reason === undefined) continue;
+        this.#abort(handover, migrationFailed(handover.originHash, reason, handover.target));
+      }
+    } catch {
+      // Whoever writes hears of it, too.
+    }
+  }
+
+  #abort(handover: Handover, error: MigrationError): void {
+    if (handover.phase !== "copying" && handover.phase !== "preparing") return;
+    handover.error = error;
+    this.#step(handover, "cancel");
+  }
+
+  #step(handover: Handover, input: HandoverSourceInput): void {
+    if (this.#handovers.get(handover.originHash) !== handover) return;
+    const before = handover.phase;
+    const { phase, effects } = stepHandoverSource(before, input);
+    handover.phase = phase;
+    if (phase !== before) handover.lastProgressMs = this.#context.nowMs();
+    for (const effect of effects) this.#do(handover, effect);
+    if (phase === "aborted") this.#settleAborted(handover);
+  }
+
+  #do(handover: Handover, effect: HandoverSourceEffect): void {
+    const { originHash, moveId, target, entityId, record, job } = handover;
+    const migration = job?.migration;
+    const { store, nodeId } = this.#context;
+    switch (effect) {
+      case "send-prepare":
+      case "send-commit":
+      case "send-abort": {
+        handover.lastSentMs = this.#context.nowMs();
+        const type = effect.slice("send-".length) as "prepare" | "commit" | "abort";
+        this.#send(target, { type, originHash, moveId });
+        break;
+      }
+      case "record": {
+        const marker = { originHash, moveId, node: target, entityId, isCommitted: true };
+        putHandoverMarker(store, "out", marker).then(
+          () => this.#step(handover, "recorded"),
+          () => this.#step(handover, "record-failed"),
+        );
+        break;
+      }
+      case "withdraw":
+        store.deleteMarker(markerName("out", originHash)).then(
+          () => this.#step(handover, "withdrawn"),
+          () => this.#step(handover, "withdraw-failed"),
+        );
+        break;
+      case "relinquish":
+        migration?.setLiveCopy({ kind: "undecided", source: nodeId, target });
+        if (record !== undefined) this.#departures.letGo(record, [], job?.transportIdentity === true);
+        migration?.enter("complete");
+        break;
+      case "resume":
+        this.#departures.source.abort(originHash);
+        break;
+      case "forget":
+        void this.#forget(handover);
+    }
+  }
+
+  /** The snapshot goes before the record, so that no start finds it without. What the store fails at is done at the next start. */
+  async #forget(handover: Handover): Promise<void> {
+    const { originHash, entityId, job, pausedAtMs, target, bytes } = handover;
+    const pauseMs = pausedAtMs === undefined ? undefined : this.#context.nowMs() - pausedAtMs;
+    this.#handovers.delete(originHash);
+    job?.migration.succeed({ node: target, form: "netmesh", attempts: job.attempts, bytes, pauseMs });
+    const { store } = this.#context;
+    try {
+      await store.forget(entityId);
+      await store.deleteMarker(markerName("in", originHash));
+      await store.deleteMarker(markerName("out", originHash));
+    } catch {
+      // The record is still there, and with it all that is needed to try again.
+    }
+  }
+
+  #settleAborted(handover: Handover): void {
+    const { originHash, job, error, stream } = handover;
+    this.#handovers.delete(originHash);
+    stream?.abort();
+    if (job === undefined) return;
+    if (error?.failure?.kind === "not-ready" && job.retryNotReadyMs > 0) {
+      this.#retryLater(job);
+      return;
+    }
+    const text = "the target refused or the store failed";
+    job.migration.fail(error ?? new MigrationError("state-failed", text, { originHash }));
+  }
+
+  /** The target is not ready: again with a fresh snapshot, until the patience ends. */
+  #retryLater(job: Job): void {
+    const { migration, attempts, startedMs, retryNotReadyMs } = job;
+    const { originHash, targetNode } = migration;
+    const leftMs = startedMs + retryNotReadyMs - this.#context.nowMs();
+    if (leftMs <= 0) {
+      const kind = "not-ready-timeout";
+      migration.fail(migrationFailed(originHash, { kind, attempts: Math.min(0xff, attempts) }, targetNode));
+      return;
+    }
+    this.#waiting.set(originHash, job);
+    job.timer = this.time.after(backoffMs(attempts, leftMs), () => {
+      this.#waiting.delete(originHash);
+      migration.enter("snapshot");
+      this.#attempt(job).catch((error: unknown) => {
+        const text = messageOf(error);
+        migration.fail(
+          error instanceof MigrationError
+            ? error
+            : new MigrationError("state-failed", text, { originHash, cause: error }),
+        );
+      });
+    });
+  }
+
+  #send(to: bigint, message: HandoverMessage): void {
+    this.#context.sendHandover(to, message);
+  }
+}

@@ -1,0 +1,318 @@
+import { describe, expect, it } from "vitest";
+import {
+  type ByteStream,
+  type CausalEvent,
+  type Daemon,
+  type Migration,
+  type StateDelta,
+  VolatileHandoverStore,
+} from "../src/index.ts";
+import { bytes, codeOf, identity, input, text } from "./support/daemons.ts";
+import { MigrationNet, streamPair, type TestNode } from "./support/migration-net.ts";
+import { settle } from "./support/virtual-time.ts";
+
+const A = 1n;
+const B = 2n;
+const ID = identity(1);
+const ORIGIN = ID.originHash;
+
+/** Remembers each payload. */
+class Diary implements Daemon {
+  readonly name: string = "diary";
+  entries: string[] = [];
+
+  process(event: CausalEvent): Uint8Array[] {
+    this.entries.push(text(event.payload));
+    // No output, one, or two, so that outputs count differently from inputs.
+    return Array.from({ length: this.entries.length % 3 }, () => event.payload);
+  }
+
+  snapshot(): Uint8Array {
+    return bytes(this.entries.join(","));
+  }
+
+  restore(state: Uint8Array): void {
+    this.entries = text(state) === "" ? [] : text(state).split(",");
+  }
+}
+
+/** Gives its state in parts of at most ten entries. */
+class Archive extends Diary {
+  parts = 0;
+
+  snapshotDelta(since = 0n): StateDelta {
+    this.parts++;
+    const version = Math.min(this.entries.length, Number(since) + 10);
+    const part = bytes(this.entries.slice(Number(since), version).join(","));
+    return { bytes: part, version: BigInt(version), hasMore: version < this.entries.length };
+  }
+
+  applyDelta(delta: Uint8Array): void {
+    if (delta.length > 0) this.entries.push(...text(delta).split(","));
+  }
+}
+
+interface Pair {
+  readonly net: MigrationNet;
+  readonly a: TestNode;
+  readonly b: TestNode;
+  readonly made: Diary[];
+  readonly stores: VolatileHandoverStore[];
+}
+
+async function pair(make: () => Diary = () => new Diary()): Promise<Pair> {
+  const net = new MigrationNet();
+  const stores = [new VolatileHandoverStore(), new VolatileHandoverStore()];
+  const made: Diary[] = [];
+  const nodes: TestNode[] = [];
+  for (const [index, id] of [A, B].entries()) {
+    const node = await net.node(id, { isNetmesh: true, store: stores[index] as VolatileHandoverStore });
+    node.runtime.registerFactory("diary", () => {
+      const diary = make();
+      made.push(diary);
+      return diary;
+    });
+    nodes.push(node);
+  }
+  const [a, b] = nodes as [TestNode, TestNode];
+  await a.runtime.spawn("diary", { identity: ID });
+  b.runtime.expectMigration("diary", ORIGIN, { from: A });
+  return { net, a, b, made, stores };
+}
+
+const event = (n: number): CausalEvent => input(0xaaaan, BigInt(n), `e${n}`);
+const numbers = (count: number): string[] => Array.from({ length: count }, (_, i) => `e${i + 1}`);
+
+async function finished(net: MigrationNet, migration: Migration): Promise<Migration> {
+  await net.run(40_000, () => migration.phase === undefined);
+  return migration;
+}
+
+describe("a daemon that is handed over to a netmesh node", () => {
+  it("arrives with its state, its key and its chain, and nothing is left under way", async () => {
+    const { net, a, b, made, stores } = await pair();
+    for (let n = 1; n <= 5; n++) await a.runtime.deliver(ORIGIN, event(n));
+    const migration = await finished(net, await a.migrator.startMigration(ORIGIN, B));
+    expect(migration.error).toBeUndefined();
+    expect(migration.outcome).toMatchObject({ node: B, form: "netmesh" });
+    expect([a.runtime.daemonCount, b.runtime.daemonCount, b.runtime.factoryCount]).toEqual([0, 1, 0]);
+    await net.flush();
+    expect(net.pending).toBe(0);
+    const outputs = await b.runtime.deliver(ORIGIN, event(6));
+    expect(made[1]?.entries).toEqual(numbers(6));
+    expect(outputs).toHaveLength(0);
+    expect((await b.runtime.deliver(ORIGIN, event(7)))[0]?.link.sequence).toBe(7n);
+    expect(await stores[0]?.listMarkers()).toEqual([]);
+    expect(await codeOf(() => a.runtime.deliver(ORIGIN, event(8)))).toBe("migrated");
+  });
+
+  it.each([
+    ["whole", () => new Diary()],
+    ["in parts", () => new Archive()],
+  ] as const)("takes along every event of a steady stream, once and in order: %s", async (_, make) => {
+    const { net, a, b, made } = await pair(make);
+    for (let n = 1; n <= 500; n++) await a.runtime.deliver(ORIGIN, event(n));
+    let next = 501;
+    let where = a;
+    let isOver = false;
+    // One event after the other; whoever is told that the daemon has moved goes on there with the same.
+    const producer = (async () => {
+      while (!isOver || next < 520) {
+        try {
+          await where.runtime.deliver(ORIGIN, event(next));
+          next++;
+        } catch {
+          where = b;
+        }
+        await settle();
+      }
+    })();
+    const migration = await finished(net, await a.migrator.startMigration(ORIGIN, B));
+    isOver = true;
+    await producer;
+    expect(migration.outcome?.node).toBe(B);
+    expect(where).toBe(b);
+    expect(made[1]?.entries).toEqual(numbers(next - 1));
+  });
+
+  it("can go there and back, again and again", async () => {
+    const { net, a, b, made } = await pair();
+    let n = 0;
+    let [here, there] = [a, b];
+    for (let move = 0; move < 6; move++) {
+      await here.runtime.deliver(ORIGIN, event(++n));
+      const migration = await finished(net, await here.migrator.startMigration(ORIGIN, there.id));
+      expect(migration.outcome?.node).toBe(there.id);
+      [here, there] = [there, here];
+      there.runtime.forget(ORIGIN);
+      there.runtime.expectMigration("diary", ORIGIN);
+    }
+    expect(made.at(-1)?.entries).toEqual(numbers(n));
+  });
+
+  it("takes the messages of Net when asked to, or when the target is none of netmesh", async () => {
+    const { net, a } = await pair();
+    const migration = await finished(net, await a.migrator.startMigration(ORIGIN, B, { form: "net" }));
+    expect(migration.outcome?.form).toBe("net");
+    expect(net.streams).toHaveLength(0);
+  });
+});
+
+describe("a handover that cannot be", () => {
+  it("is refused by a target that does not expect it, and the daemon serves on", async () => {
+    const { net, a, b, made } = await pair();
+    b.runtime.forget(ORIGIN);
+    const migration = await finished(net, await a.migrator.startMigration(ORIGIN, B));
+    expect(migration.error?.code).toBe("factory-not-found");
+    await a.runtime.deliver(ORIGIN, event(1));
+    expect(made[0]?.entries).toEqual(numbers(1));
+    expect(net.pending).toBe(0);
+  });
+
+  it("is refused by a target that expects the daemon from somebody else", async () => {
+    const { net, a, b } = await pair();
+    b.runtime.forget(ORIGIN);
+    b.runtime.expectMigration("diary", ORIGIN, { from: 77n });
+    const migration = await finished(net, await a.migrator.startMigration(ORIGIN, B));
+    expect(migration.error?.code).toBe("state-failed");
+    expect([a.runtime.daemonCount, b.migrator.stats().wrongPeer]).toEqual([1, 1]);
+  });
+
+  it("waits for a target that is not ready yet, and can be cancelled meanwhile", async () => {
+    const { net, a } = await pair();
+    const late = await net.node(3n, { isNetmesh: true, isStarted: false });
+    late.runtime.registerFactory("diary", () => new Diary());
+    late.runtime.expectMigration("diary", ORIGIN);
+    const given = await a.migrator.startMigration(ORIGIN, 3n);
+    await net.run(200);
+    expect(await codeOf(() => a.migrator.startMigration(ORIGIN, 3n))).toBe("already-migrating");
+    given.cancel();
+    expect(await codeOf(() => given.done)).toBe("cancelled");
+    const short = await finished(net, await a.migrator.startMigration(ORIGIN, 3n, { retryNotReadyMs: 1000 }));
+    expect(short.error?.failure).toEqual({ kind: "not-ready-timeout", attempts: 3 });
+    const migration = await a.migrator.startMigration(ORIGIN, 3n);
+    await net.run(200);
+    await late.runtime.start();
+    await finished(net, migration);
+    expect(migration.outcome).toMatchObject({ node: 3n, attempts: 2 });
+  });
+
+  it("ends when the stream breaks, whenever it does", async () => {
+    for (const pieces of [0, 1, 2, 3]) {
+      const { net, a, b } = await pair();
+      for (let n = 1; n <= 200; n++) await a.runtime.deliver(ORIGIN, event(n));
+      const starting = a.migrator.startMigration(ORIGIN, B);
+      for (let i = 0; i < pieces; i++) await Promise.resolve();
+      for (const stream of net.streams) stream.abort();
+      const migration = await starting.catch(() => undefined);
+      for (const stream of net.streams) stream.abort();
+      if (migration !== undefined) await finished(net, migration);
+      await net.flush();
+      expect(a.runtime.daemonCount + b.runtime.daemonCount).toBe(1);
+      expect(net.pending).toBe(0);
+    }
+  });
+
+  it("can be cancelled while the target has not confirmed; events that waited are served", async () => {
+    const { net, a, b, made } = await pair();
+    net.fault = ({ from }) => (from === B ? { copies: 0 } : undefined);
+    const migration = await a.migrator.startMigration(ORIGIN, B);
+    await net.run(200);
+    const waiting = a.runtime.deliver(ORIGIN, event(1));
+    migration.cancel();
+    expect(await codeOf(() => migration.done)).toBe("cancelled");
+    await waiting;
+    await net.flush();
+    expect(made[0]?.entries).toEqual(numbers(1));
+    expect([net.pending, b.runtime.daemonCount]).toEqual([0, 0]);
+  });
+
+  it.each([
+    ["no bytes at all", []],
+    ["bytes that are no frames", [Uint8Array.of(99, 1, 2, 3, 4, 5)]],
+    ["a frame of four gigabytes", [Uint8Array.of(2, 255, 255, 255, 255, 0)]],
+    ["a frame that ends early", [Uint8Array.of(1, 17, 0, 0, 0, 1)]],
+    ["state before the beginning", [Uint8Array.of(2, 1, 0, 0, 0, 7)]],
+  ])("leaves nothing behind at a target that is sent %s", async (_, written) => {
+    const { net, b } = await pair();
+    const [near, far] = streamPair();
+    b.migrator.acceptStream(far, A);
+    for (const part of written) await near.write(part);
+    await near.close();
+    const answer = await firstOf(near);
+    expect(answer?.[0]).toBe(9);
+    expect([net.pending, b.runtime.daemonCount, b.runtime.factoryCount]).toEqual([0, 0, 1]);
+  });
+});
+
+describe("a crash", () => {
+  it("of the target before it has confirmed, and of the source after it has recorded: the store decides", async () => {
+    const { net, a, b, stores } = await pair();
+    await a.runtime.deliver(ORIGIN, event(1));
+    // The source records the handover, but nobody hears of it.
+    net.fault = ({ type }) => (type === "type-130" ? { copies: 0 } : undefined);
+    const migration = await a.migrator.startMigration(ORIGIN, B);
+    await net.run(500);
+    expect(migration.liveCopy).toEqual({ kind: "undecided", source: A, target: B });
+    expect([a.runtime.daemonCount, b.runtime.daemonCount]).toEqual([0, 0]);
+    await a.runtime.shutdown(0);
+    await b.runtime.shutdown(0);
+    net.fault = () => undefined;
+    const made: Diary[] = [];
+    const again: TestNode[] = [];
+    for (const [index, id] of [A, B].entries()) {
+      const node = await net.node(id, {
+        isNetmesh: true,
+        isStarted: false,
+        store: stores[index] as VolatileHandoverStore,
+      });
+      node.runtime.registerFactory("diary", () => {
+        const diary = new Diary();
+        made.push(diary);
+        return diary;
+      });
+      await node.runtime.start();
+      again.push(node);
+    }
+    const [a2, b2] = again as [TestNode, TestNode];
+    expect(await codeOf(() => a2.runtime.deliver(ORIGIN, event(2)))).toBe("migrated");
+    await net.run(5000);
+    await b2.runtime.deliver(ORIGIN, event(2));
+    expect(made[0]?.entries).toEqual(numbers(2));
+    expect(await stores[0]?.listMarkers()).toEqual([]);
+    expect(net.pending).toBe(0);
+  });
+
+  it("of the source before it has recorded: the target asks, and discards what it has", async () => {
+    const { net, a, b, stores } = await pair();
+    net.fault = ({ from, type }) => (from === B && type === "type-129" ? { copies: 0 } : undefined);
+    const migration = await a.migrator.startMigration(ORIGIN, B);
+    await net.flush();
+    net.down.add(A);
+    expect(b.migrator.pending).toBe(1);
+    expect(await stores[1]?.listMarkers()).toHaveLength(1);
+    await a.runtime.shutdown(0);
+    expect(migration.error?.code).toBe("shutting-down");
+    net.down.delete(A);
+    await net.node(A, { isNetmesh: true, store: stores[0] as VolatileHandoverStore });
+    await net.run(3000);
+    expect([b.migrator.pending, b.runtime.daemonCount]).toEqual([0, 0]);
+    expect(await stores[1]?.listMarkers()).toEqual([]);
+  });
+
+  it("of a store: the daemon stays where it is", async () => {
+    const { net, a, stores } = await pair();
+    const store = stores[0] as VolatileHandoverStore;
+    store.putMarker = () => Promise.reject(new Error("disk full"));
+    const migration = await finished(net, await a.migrator.startMigration(ORIGIN, B));
+    expect(migration.error?.code).toBe("state-failed");
+    await a.runtime.deliver(ORIGIN, event(1));
+    await net.flush();
+    expect(net.pending).toBe(0);
+  });
+});
+
+async function firstOf(stream: ByteStream): Promise<Uint8Array | undefined> {
+  for await (const part of stream.readable) return part;
+  return undefined;
+}
