@@ -11,7 +11,7 @@ import { checkPortMapping } from "./port-mapping-check.ts";
 /** A clock that is further off makes punches miss their moment and tokens invalid. */
 const CLOCK_TOLERANCE_MS = 1_000;
 /** Handshakes with relays are given up after three times as long. */
-const HANDSHAKE_MS = 2_000;
+const HANDSHAKE_MS = 1_500;
 
 interface KnownRelay extends LocatedContact {
   readonly peer: Peer;
