@@ -125,6 +125,24 @@ export class CallQueue {
     });
   }
 
+  /**
+   * Waits for the turn and keeps it, without a time limit, until the function that it resolves to is called, once or more. Rejects as `run`.
+   */
+  hold(): Promise<() => void> {
+    let isHeld = true;
+    const release = (): void => {
+      if (!isHeld) return;
+      isHeld = false;
+      this.leave();
+    };
+    if (this.tryEnter()) return Promise.resolve(release);
+    const refusal = this.#refusal();
+    if (refusal !== undefined) return Promise.reject(refusal);
+    return new Promise((resolve, reject) => {
+      this.#pending.push({ start: () => resolve(release), reject });
+    });
+  }
+
   /** Whether the queue was closed. */
   get isClosed(): boolean {
     return this.#closed !== undefined;

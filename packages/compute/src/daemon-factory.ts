@@ -13,7 +13,17 @@ export interface DaemonContext {
 /** Makes one daemon per call; may return a promise. */
 export type DaemonFactory = (context: DaemonContext) => Awaitable<Daemon>;
 
-const METHODS = ["snapshot", "restore", "health", "saturation", "onControl", "interrupt", "dispose"] as const;
+const METHODS = [
+  "snapshot",
+  "restore",
+  "snapshotDelta",
+  "applyDelta",
+  "health",
+  "saturation",
+  "onControl",
+  "interrupt",
+  "dispose",
+] as const;
 
 /** Limits on making a daemon. */
 export interface ConstructionLimits {

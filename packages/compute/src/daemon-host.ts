@@ -7,7 +7,9 @@ import {
   type DaemonCall,
   type DaemonHealth,
   type DaemonOutput,
+  hasDeltas,
   isStateful,
+  type StateDelta,
 } from "./daemon.ts";
 import { CoreDaemonError, DaemonError, hexId, messageOf } from "./errors.ts";
 import { CausalChain } from "./state/causal-chain.ts";
@@ -58,6 +60,18 @@ export interface DeliveryGate {
   admit?(event: CausalEvent): void;
   /** Called in the same turn, once the event was processed and its outputs are in the chain. Must not throw. */
   delivered?(event: CausalEvent, outputs: readonly CausalEvent[]): void;
+}
+
+/** A daemon whose turn is taken: nothing is delivered to it until it is released. */
+export interface HeldDaemon {
+  /** As `DaemonHost.snapshot`, in the turn that is held. */
+  snapshot(): Awaitable<StateSnapshot | undefined>;
+  /** A snapshot but for the state, for a daemon whose state travels in parts. */
+  head(): StateSnapshot;
+  /** As `DaemonHost.snapshotDelta`, in the turn that is held. */
+  snapshotDelta(since: bigint | undefined): Awaitable<StateDelta>;
+  /** Gives the turn to whoever waits for it. Idempotent. */
+  release(): void;
 }
 
 /** What a host is told of its surroundings. */
@@ -276,21 +290,58 @@ export class DaemonHost {
    * Fails with `snapshot-failed`, `callback-timeout`, `backpressure`, or `stale` once closed.
    */
   snapshot(onTaken?: (snapshot: StateSnapshot) => void): Awaitable<StateSnapshot | undefined> {
-    return this.#calls.run("snapshot", () => {
-      let state: Awaitable<Uint8Array | undefined>;
+    return this.#calls.run("snapshot", () => this.#snapshotNow(onTaken));
+  }
+
+  /** Whether the daemon can give and take its state in parts. */
+  get hasDeltas(): boolean {
+    return hasDeltas(this.#daemon);
+  }
+
+  /** A part of the state, in the daemon's turn. Fails as `snapshot`; `snapshot-failed` too for a daemon that gives no parts, or nonsense. */
+  snapshotDelta(since: bigint | undefined): Awaitable<StateDelta> {
+    return this.#calls.run("snapshot", () => this.#deltaNow(since));
+  }
+
+  /** Gives the daemon a part of its state. Fails with `restore-failed` or `callback-timeout`. */
+  applyDelta(delta: Uint8Array): Awaitable<void> {
+    return this.#calls.run("restore", () => {
+      let applied: Awaitable<void>;
       try {
-        state = isStateful(this.#daemon) ? this.#daemon.snapshot?.() : undefined;
+        if (!this.hasDeltas) throw new Error("the daemon takes no parts of a state");
+        applied = this.#daemon.applyDelta?.(new Uint8Array(delta));
       } catch (error) {
-        throw this.#failed("snapshot-failed", error);
+        throw this.#failed("restore-failed", error);
       }
-      if (!isPromiseLike(state)) return this.#takeSnapshot(state, onTaken);
-      return state.then(
-        (bytes) => this.#takeSnapshot(bytes, onTaken),
-        (error: unknown) => {
-          throw this.#failed("snapshot-failed", error);
-        },
-      );
+      if (!isPromiseLike(applied)) return undefined;
+      return applied.then(undefined, (error: unknown) => {
+        throw this.#failed("restore-failed", error);
+      });
     });
+  }
+
+  /** Takes over chain and subscriptions of a snapshot, for a daemon that has got its state in parts. Throws `restore-failed`. */
+  adoptHead(snapshot: StateSnapshot): void {
+    const ledger = SubscriptionLedger.decode(snapshot.bindings);
+    if (ledger === undefined) throw this.#failed("restore-failed", "the bindings are malformed");
+    const { chainLink, headHash } = snapshot;
+    this.#chain = CausalChain.resume(chainLink, headHash);
+    this.#horizon = new ObservedHorizon(this.#horizon.maxOrigins);
+    this.ledger = ledger;
+  }
+
+  /**
+   * Takes the daemon's turn until released, which it always has to be: then nothing is under way, deliveries wait, and the daemon does not
+   * change. Fails with `callback-timeout`, `backpressure`, or `stale` once closed.
+   */
+  async hold(): Promise<HeldDaemon> {
+    const release = await this.#calls.hold();
+    return {
+      snapshot: () => this.#snapshotNow(undefined),
+      head: () => this.#snapshotOf(NO_BYTES),
+      snapshotDelta: (since) => this.#deltaNow(since),
+      release,
+    };
   }
 
   /**
@@ -408,6 +459,24 @@ export class DaemonHost {
     return output.map((payload) => this.#chain.append(payload, horizon, now));
   }
 
+  #snapshotNow(
+    onTaken: ((snapshot: StateSnapshot) => void) | undefined,
+  ): Awaitable<StateSnapshot | undefined> {
+    let state: Awaitable<Uint8Array | undefined>;
+    try {
+      state = isStateful(this.#daemon) ? this.#daemon.snapshot?.() : undefined;
+    } catch (error) {
+      throw this.#failed("snapshot-failed", error);
+    }
+    if (!isPromiseLike(state)) return this.#takeSnapshot(state, onTaken);
+    return state.then(
+      (bytes) => this.#takeSnapshot(bytes, onTaken),
+      (error: unknown) => {
+        throw this.#failed("snapshot-failed", error);
+      },
+    );
+  }
+
   #takeSnapshot(
     state: Uint8Array | undefined,
     onTaken: ((snapshot: StateSnapshot) => void) | undefined,
@@ -415,20 +484,50 @@ export class DaemonHost {
     this.#refuseLate("snapshot");
     if (state === undefined) return undefined;
     if (!(state instanceof Uint8Array)) throw this.#failed("snapshot-failed", "the state is not bytes");
+    const snapshot = this.#snapshotOf(state.length === 0 ? NO_BYTES : new Uint8Array(state));
+    this.#snapshotsTaken++;
+    onTaken?.(snapshot);
+    return snapshot;
+  }
+
+  #snapshotOf(state: Uint8Array): StateSnapshot {
     const { head, headHash } = this.#chain;
-    const snapshot: StateSnapshot = {
+    return {
       entityId: this.identity.entityId,
       throughSeq: head.sequence,
       chainLink: head,
       createdAt: this.#time.unixTimeNs(),
-      state: state.length === 0 ? NO_BYTES : new Uint8Array(state),
+      state,
       bindings: this.ledger.encode(),
       horizon: this.#horizon.copy(),
       headHash,
     };
-    this.#snapshotsTaken++;
-    onTaken?.(snapshot);
-    return snapshot;
+  }
+
+  #deltaNow(since: bigint | undefined): Awaitable<StateDelta> {
+    let delta: Awaitable<StateDelta> | undefined;
+    try {
+      delta = this.hasDeltas ? this.#daemon.snapshotDelta?.(since) : undefined;
+    } catch (error) {
+      throw this.#failed("snapshot-failed", error);
+    }
+    if (delta === undefined) throw this.#failed("snapshot-failed", "the daemon gives no parts of its state");
+    if (!isPromiseLike(delta)) return this.#checkedDelta(delta);
+    return delta.then(
+      (part) => this.#checkedDelta(part),
+      (error: unknown) => {
+        throw this.#failed("snapshot-failed", error);
+      },
+    );
+  }
+
+  #checkedDelta(delta: StateDelta): StateDelta {
+    this.#refuseLate("snapshot");
+    const { bytes, version, hasMore } = delta;
+    const isDelta =
+      bytes instanceof Uint8Array && typeof version === "bigint" && typeof hasMore === "boolean";
+    if (!isDelta) throw this.#failed("snapshot-failed", "not a part of a state");
+    return { bytes: new Uint8Array(bytes), version, hasMore };
   }
 
   #restoreState(state: Uint8Array): Awaitable<void> {

@@ -8,6 +8,16 @@ export type Awaitable<T> = T | PromiseLike<T>;
 // biome-ignore lint/suspicious/noConfusingVoidType: what a method without a return statement gives
 export type DaemonOutput = Uint8Array | readonly Uint8Array[] | undefined | void;
 
+/** A part of a daemon's state on its way to another node. */
+export interface StateDelta {
+  /** What `applyDelta` needs; copied before it is sent. Best up to some hundred kilobytes. */
+  readonly bytes: Uint8Array;
+  /** How far this part goes: the `since` of the next. */
+  readonly version: bigint;
+  /** Whether the parts so far still lack something of the state as it is now. */
+  readonly hasMore: boolean;
+}
+
 /** How a daemon says that it is doing. */
 export type DaemonHealth =
   | { readonly status: "healthy" }
@@ -58,6 +68,15 @@ export interface Daemon {
   /** Takes over a state before any `process`; the bytes are the daemon's. Throwing refuses it. */
   restore?(state: Uint8Array): Awaitable<void>;
 
+  /**
+   * For large states: what changed since a version, in parts, from the beginning when undefined. Parts are copied to another node while the
+   * daemon runs, so that it pauses only for the last ones. Goes with `applyDelta`, beside `snapshot` and `restore`.
+   */
+  snapshotDelta?(since: bigint | undefined): Awaitable<StateDelta>;
+
+  /** Takes over a part, in the order in which they were given, before any `process`; the bytes are the daemon's. Throwing refuses it. */
+  applyDelta?(delta: Uint8Array): Awaitable<void>;
+
   /** Healthy by default. */
   health?(): DaemonHealth;
 
@@ -80,4 +99,9 @@ export interface Daemon {
 /** Whether the daemon can give and take a state. */
 export function isStateful(daemon: Daemon): boolean {
   return daemon.snapshot !== undefined && daemon.restore !== undefined;
+}
+
+/** Whether the daemon can give and take its state in parts. */
+export function hasDeltas(daemon: Daemon): boolean {
+  return isStateful(daemon) && daemon.snapshotDelta !== undefined && daemon.applyDelta !== undefined;
 }

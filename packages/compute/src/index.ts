@@ -102,7 +102,9 @@ export {
   type DaemonCall,
   type DaemonHealth,
   type DaemonOutput,
+  hasDeltas,
   isStateful,
+  type StateDelta,
 } from "./daemon.ts";
 export {
   DaemonHost,
@@ -112,6 +114,7 @@ export {
   DEFAULT_CALL_TIMEOUT_MS,
   DEFAULT_MAX_PENDING,
   type DeliveryGate,
+  type HeldDaemon,
 } from "./daemon-host.ts";
 export {
   CoreDaemonError,
@@ -122,6 +125,76 @@ export {
   type MigrationErrorCode,
 } from "./errors.ts";
 export { type DaemonTime, platformTime } from "./time.ts";
+
+// Migration
+
+export { MAX_MIGRATIONS } from "./migration/conductor.ts";
+export { MAX_MOVED, MOVED_MEMORY_MS } from "./migration/departures.ts";
+export {
+  type BufferLimits,
+  bufferedEventMessages,
+  EventBuffer,
+  MAX_BUFFERED_BYTES,
+  MAX_BUFFERED_EVENTS,
+  renumbered,
+} from "./migration/event-buffer.ts";
+export {
+  describeFailure,
+  type FailureReason,
+  MigrationError,
+  type MigrationErrorDetails,
+} from "./migration/failure-reason.ts";
+export { type HandoverStore, VolatileHandoverStore } from "./migration/handover-store.ts";
+export {
+  decodeMigrationMessage,
+  encodeMigrationMessage,
+  MAX_BUFFERED_PAYLOAD_SIZE,
+  MAX_EVENTS_PER_MESSAGE,
+  MAX_MIGRATION_MESSAGE_SIZE,
+  MAX_SNAPSHOT_CHUNKS,
+  type MigrationMessage,
+  SNAPSHOT_CHUNK_SIZE,
+  type SnapshotReady,
+} from "./migration/messages.ts";
+export {
+  type LiveCopy,
+  Migration,
+  type MigrationOutcome,
+  type MigrationOwner,
+} from "./migration/migration.ts";
+export { Migrator } from "./migration/migrator.ts";
+export {
+  DEFAULT_PHASE_TIMEOUT_MS,
+  DEFAULT_RETRY_NOT_READY_MS,
+  type MigrationEvent,
+  type MigrationOptions,
+  type MigrationSummary,
+  type MigratorOptions,
+  type MigratorStats,
+  type TakeSnapshotRequest,
+} from "./migration/migrator-options.ts";
+export { type AddressedMessage, MigrationOrchestrator, MigrationRecord } from "./migration/orchestrator.ts";
+export { MIGRATION_PHASES, type MigrationPhase } from "./migration/phases.ts";
+export { chunkCount, snapshotChunk } from "./migration/snapshot-chunks.ts";
+export {
+  type ChunkFault,
+  type ChunkResult,
+  MAX_PARTIAL_BYTES,
+  MAX_PARTIALS,
+  MAX_PARTIALS_PER_PEER,
+  PARTIAL_SNAPSHOT_MAX_AGE_MS,
+  type ReassemblerLimits,
+  SnapshotReassembler,
+} from "./migration/snapshot-reassembler.ts";
+
+export { MigrationSource, type MigrationSourceOptions, type SourceRecord } from "./migration/source.ts";
+export {
+  type CompletedArrival,
+  MAX_COMPLETED_ARRIVALS,
+  MigrationTarget,
+  type MigrationTargetOptions,
+  type TargetRecord,
+} from "./migration/target.ts";
 
 // Registries and runtime
 
@@ -143,6 +216,7 @@ export {
   type SpawnOptions,
 } from "./runtime/daemon-runtime.ts";
 export type {
+  ByteStream,
   ChannelMembership,
   PeerMessageHandler,
   PeerNetwork,

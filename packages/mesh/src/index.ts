@@ -47,6 +47,7 @@ export {
 export { type Clock, monotonicClock, systemClock } from "./clock.ts";
 // Discovery and healing
 export type { DiscoveryStats } from "./control/discovery.ts";
+export { FloodScope } from "./control/flood-scope.ts";
 export { type Neighbor, Neighbors } from "./control/neighbors.ts";
 export { type NextHop, NextHops } from "./control/next-hops.ts";
 export { type AskedPath, type FollowedPath, PathWatch, type PathWatchOwner } from "./control/path-watch.ts";

@@ -65,6 +65,11 @@ export class MeshNode implements CoreSink {
     });
   }
 
+  /** Whether {@link close} was called. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   /** Live counters of the engine. */
   get counters(): Readonly<Counters> {
     return this.core.counters;

@@ -289,6 +289,19 @@ export class ProximityGraph {
     return { nodes, pingwaves: this.#seen.expire(this.#dedupTimeoutMs, nowMs) };
   }
 
+  /** Calls `visit` with the hops to every node, in no particular order. */
+  forEachHops(visit: (hops: number) => void): void {
+    this.#nodes.forEach((node) => {
+      visit(node.hops);
+    });
+  }
+
+  /** Milliseconds since the node was last heard of, over whatever path; `Infinity` for one that is not known. */
+  silenceMs(lo: number, hi: number, nowMs: number): number {
+    const node = this.#nodes.get(lo, hi);
+    return node === undefined ? Number.POSITIVE_INFINITY : nowMs - node.lastSeenMs;
+  }
+
   /** The shortest path by hops, from this node to `destination`, both included; `undefined` when there is none. */
   pathTo(destination: bigint): bigint[] | undefined {
     return this.#edges.path(this.localId, destination);

@@ -320,4 +320,13 @@ describe("queries", () => {
     expect(graph.has(1, 0)).toBe(true);
     expect(graph.node(99n)).toBeUndefined();
   });
+
+  it("tell how far nodes are, and how long they have been silent", () => {
+    const graph = graphOf();
+    const hops: number[] = [];
+    graph.forEachHops((each) => hops.push(each));
+    expect(hops.sort()).toEqual([1, 1, 1, 3, 3]);
+    expect(graph.silenceMs(1, 0, 500)).toBe(500);
+    expect(graph.silenceMs(99, 0, 500)).toBe(Number.POSITIVE_INFINITY);
+  });
 });

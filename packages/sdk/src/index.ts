@@ -3,6 +3,30 @@
  * @packageDocumentation
  */
 
+// From the layers below
+export {
+  type CausalEvent,
+  type ControlEvent,
+  CoreDaemonError,
+  type Daemon,
+  DaemonError,
+  type DaemonFactory,
+  type DaemonHealth,
+  type DaemonHostConfig,
+  type DaemonOutput,
+  type DaemonStats,
+  type HandoverStore,
+  Migration,
+  MigrationError,
+  type MigrationEvent,
+  type MigrationOptions,
+  type MigrationOutcome,
+  type MigrationPhase,
+  type MigrationSummary,
+  type RegistryEvent,
+  type SpawnOptions,
+  type TakeSnapshotRequest,
+} from "@netmesh/compute";
 // Keys
 export {
   bytesToHex,
@@ -26,7 +50,6 @@ export type {
   Transport,
   TransportListener,
 } from "@netmesh/mesh";
-// From the layers below
 export {
   type AnnounceOptions,
   type Capabilities,
@@ -80,6 +103,8 @@ export type { Address } from "./address.ts";
 export type { OpOptions } from "./arguments.ts";
 // Channels
 export type { PublishFailure, PublishOptions, PublishReport, SubscribeOptions } from "./channels.ts";
+export { DaemonRef } from "./daemons/daemon.ts";
+export { DaemonRuntime, type DaemonRuntimeOptions } from "./daemons/daemon-runtime.ts";
 // Errors
 export {
   ChannelAuthError,
@@ -96,11 +121,13 @@ export {
 export type { OverflowPolicy } from "./event-queue.ts";
 export type { EventBatch, EventFilter, InboundEvent } from "./inbound-event.ts";
 export type { EventsOptions } from "./inbox.ts";
-export { type DiscoveredNode, Mesh, type MeshEvents, type MeshStats, type NodeCapabilities } from "./mesh.ts";
+export { Mesh } from "./mesh.ts";
+export type { MeshEvents } from "./mesh-events.ts";
 export { type DirectConnection, MeshNat, type NatOptions } from "./mesh-nat.ts";
 export type { AeadName, MeshOptions, PeerContact, StreamOptions } from "./mesh-options.ts";
 // Data
 export { MeshStream, type StreamStats } from "./mesh-stream.ts";
+export type { DiscoveredNode, FoundNode, MeshStats, NodeCapabilities } from "./mesh-view.ts";
 export { type PastPath, type Path, Peer } from "./peer.ts";
 export { Subprotocol, type SubprotocolMessage, type SubprotocolOptions } from "./subprotocol.ts";
 export {

@@ -9,32 +9,26 @@ import {
 } from "@netmesh/crypto";
 import {
   type AnnounceOptions,
-  type Capabilities,
   type CapabilityFilter,
   type CapabilityRequirement,
   type CapabilityScope,
   type CapabilitySet,
   type ChannelConfig,
-  type ChannelStats,
   type CoreEvent,
-  type Counters,
-  type DiscoveryStats,
   type Peer as EnginePeer,
   type HandshakeMode,
   MeshNode,
   monotonicClock,
-  type RerouteStats,
-  type SideSocketCounters,
   systemClock,
   toAnnounced,
   validateCapabilities,
 } from "@netmesh/mesh";
-import { type TransportStats, UdpTransport } from "@netmesh/transport-udp";
-import type { ConnectionAttempt, NatClass } from "@netmesh/traversal";
+import { UdpTransport } from "@netmesh/transport-udp";
 import { copyBytes, SocketAddress } from "@netmesh/wire";
 import { type Address, resolveAddress } from "./address.ts";
 import { abortable, type OpOptions, requireBytes, requireId, signalOf, toEvents } from "./arguments.ts";
 import { MeshChannels, type PublishOptions, type PublishReport, type SubscribeOptions } from "./channels.ts";
+import { MeshDaemons } from "./daemons/mesh-daemons.ts";
 import {
   InvalidArgumentError,
   ShutdownError,
@@ -45,6 +39,7 @@ import {
 } from "./errors.ts";
 import type { InboundEvent } from "./inbound-event.ts";
 import { type EventsOptions, Inbox } from "./inbox.ts";
+import type { MeshEvents } from "./mesh-events.ts";
 import { type DirectConnection, type MeshNat, MeshTraversal } from "./mesh-nat.ts";
 import {
   type AeadName,
@@ -54,92 +49,14 @@ import {
   type StreamOptions,
 } from "./mesh-options.ts";
 import type { MeshStream } from "./mesh-stream.ts";
+import type { DiscoveredNode, FoundNode, MeshStats, NodeCapabilities } from "./mesh-view.ts";
 import { type Path, Peer } from "./peer.ts";
 import { Subprotocol, type SubprotocolOptions } from "./subprotocol.ts";
 import type { Subscription } from "./subscription.ts";
 import { TypedEventTarget } from "./typed-events.ts";
 
-/** What a {@link Mesh} announces; data comes through iteration, not through these. */
-export interface MeshEvents extends Record<string, object> {
-  /** A session with the peer is in use. */
-  "peer-connected": { readonly peer: Peer };
-  /** The peer has proven by a signature who it is: `peer.verified`. */
-  "peer-verified": { readonly peer: Peer };
-  /** Nothing was heard of the peer for the session time-out; its streams have failed. */
-  "peer-lost": { readonly peer: Peer };
-  /** A lost peer is heard again, with the same keys. */
-  "peer-recovered": { readonly peer: Peer };
-  /** The peer was given up and its keys wiped. */
-  "peer-removed": { readonly peer: Peer };
-  /** What is known of a node's capabilities has changed; the node need not be a peer. */
-  "capabilities-changed": { readonly nodeId: bigint };
-  /** Packets to the peer take another way. */
-  "path-changed": { readonly peer: Peer };
-  /** A peer that was reached over a relay is reached without one; nothing was lost. */
-  "peer-upgraded": { readonly peer: Peer; readonly from: Path; readonly to: Path };
-  /** What is known of this node's NAT has changed: `mesh.nat.type`, `mesh.nat.reflexAddress`. */
-  "nat-changed": { readonly natType: NatClass; readonly reflexAddress: string | undefined };
-  /** An attempt to reach a peer without a relay has come to an end, asked for or in the background, with its reason. */
-  "nat-attempt": ConnectionAttempt;
-  /**
-   * A peer writes on a stream that was not opened here. What arrives on a reliable one waits, within its window, until it
-   * is opened or `events()` takes it; of others a listener that opens it at once, synchronously, misses nothing.
-   */
-  stream: {
-    readonly peer: Peer;
-    readonly streamId: bigint;
-    readonly reliability: "reliable" | "fire-and-forget";
-  };
-  /**
-   * A listener or `acceptPeers` threw, or a listener's promise was rejected, or the socket has ended by itself. Without a
-   * listener for it, the error is thrown as uncaught.
-   */
-  error: { readonly error: unknown };
-}
-
-/** What a node has announced. */
-export interface NodeCapabilities extends Capabilities {
-  readonly tags: readonly string[];
-  readonly metadata: ReadonlyMap<string, string>;
-}
-
-/** A node that others have told of. Nothing of it is proven: connecting to it is what proves who is there. */
-export interface DiscoveredNode {
-  readonly nodeId: bigint;
-  /** Hops to it: 1 for a neighbour. */
-  readonly hops: number;
-  /** What its pingwave took to get here, in milliseconds, by the two nodes' clocks. */
-  readonly latencyMs: number;
-  /** The neighbour's address from which it was heard of. */
-  readonly via: string;
-}
-
-/** Figures of a {@link Mesh}; numbers that only grow, but for the first ones, up to `channels`. */
-export interface MeshStats {
-  readonly peers: number;
-  readonly streams: number;
-  /** Nodes whose capabilities are known. */
-  readonly indexedNodes: number;
-  /** Channels that are registered, published and subscribed to here. */
-  readonly channels: ChannelStats;
-  /** What discovery has found and done: the graph of nodes, pingwaves by what became of them, routes. */
-  readonly discovery: DiscoveryStats;
-  /** Detours of forwarded packets around neighbours that have failed. */
-  readonly reroutes: RerouteStats;
-  /** Further sockets that have looked for ways past symmetric NATs. */
-  readonly sideSockets: Readonly<SideSocketCounters>;
-  /** Events that nobody wanted: no open stream and no matching `events()`, or a stream that failed before it was opened. */
-  readonly unclaimedEvents: number;
-  /** Which implementation seals packets. */
-  readonly aead: AeadName;
-  /** Present with the built-in transport. */
-  readonly socket: TransportStats | undefined;
-  /** Everything sent, received, forwarded, opened, refused and dropped, by reason. */
-  readonly counters: Readonly<Counters>;
-}
-
-interface Pending {
-  resolve(peer: Peer): void;
+interface Pending<T = Peer> {
+  resolve(value: T): void;
   reject(reason: unknown): void;
 }
 
@@ -155,9 +72,12 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   readonly #udp: UdpTransport | undefined;
   readonly #attempts = new Map<number, Pending>();
   readonly #accepts = new Map<bigint, Pending>();
+  /** Nodes that are looked for; the engine bounds them. */
+  readonly #lookups = new Map<bigint, Pending<FoundNode>>();
   readonly #inbox = new Inbox();
   readonly #subprotocols = new Map<number, Pick<SubprotocolOptions, "onMessage"> & { handle: Subprotocol }>();
   readonly #channels: MeshChannels;
+  readonly #daemons: MeshDaemons;
   readonly #traversal: MeshTraversal | undefined;
   readonly #views = new WeakMap<object, Peer>();
   #isStarted = false;
@@ -176,6 +96,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     this.#udp = udp;
     this.#node = node(this);
     this.#channels = new MeshChannels(this.#node);
+    this.#daemons = new MeshDaemons(identity.nodeId, this.#node, this.#inbox);
     if (nat === false) return;
     this.#traversal = new MeshTraversal(identity.nodeId, this.#node, nat, portMapping, {
       onChanged: () => {
@@ -421,6 +342,33 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     return peer === undefined ? undefined : this.#view(peer);
   }
 
+  /**
+   * Looks for the way to a node that is farther than {@link discoveredNodes} reaches: up to 16 hops, over netmesh nodes. The
+   * node itself has answered over that way; `connectVia(way.via, contact)` takes it. Rejects with `peer-not-reachable` when
+   * nobody knows it, within seconds; `handshake-in-flight` when it is looked for already.
+   */
+  async findNode(nodeId: bigint, options: OpOptions = {}): Promise<FoundNode> {
+    this.#requireRunning();
+    requireId(nodeId, "nodeId");
+    if (this.#lookups.has(nodeId)) {
+      throw new TransportError("handshake-in-flight", "this node is looked for already");
+    }
+    return await abortable<FoundNode>(
+      signalOf(options),
+      (pending) => {
+        try {
+          this.#node.core.lookUp(nodeId);
+        } catch (error) {
+          pending.reject(toNetError(error));
+          return;
+        }
+        this.#lookups.set(nodeId, pending);
+        this.#node.touch();
+      },
+      () => this.#lookups.delete(nodeId),
+    );
+  }
+
   /** The nodes that are heard of, nearest first: neighbours, and nodes behind up to `discoveryHops` relays. */
   discoveredNodes(): DiscoveredNode[] {
     return this.#node.core.discoveredNodes.map(({ id, hops, latencyUs, address }) => ({
@@ -630,6 +578,11 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     };
   }
 
+  /** @internal What a `DaemonRuntime` needs of its mesh. */
+  get daemons(): { readonly network: MeshDaemons; readonly staticKey: StaticKeyPair } {
+    return { network: this.#daemons, staticKey: this.#keys };
+  }
+
   /**
    * Closes every stream, waiting up to `graceMs` (default 2000) for acknowledgements, then the socket. Loops end, pending
    * operations reject with `shutdown`. Idempotent.
@@ -646,9 +599,11 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
 
   async #close(graceMs: number): Promise<void> {
     const error = new ShutdownError();
-    for (const pending of [...this.#attempts.values(), ...this.#accepts.values()]) pending.reject(error);
+    for (const pending of [...this.#attempts.values(), ...this.#accepts.values(), ...this.#lookups.values()])
+      pending.reject(error);
     this.#attempts.clear();
     this.#accepts.clear();
+    this.#lookups.clear();
     this.#channels.shutdown(error);
     await this.#inbox.closeStreams(graceMs);
     await this.#traversal?.close();
@@ -662,6 +617,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   #onEvent(event: CoreEvent): void {
     // The first events may come while the traversal is being made.
     if (this.#traversal?.onEvent(event) === true) return;
+    if (this.#daemons?.onEvent(event) === true) return;
     switch (event.type) {
       case "connected":
         this.#settle(this.#attempts, event.attempt)?.resolve(this.#view(event.peer));
@@ -709,6 +665,16 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
         return;
       case "keep-alive":
         return;
+      case "node-found": {
+        const { nodeId, via, hops } = event;
+        this.#settle(this.#lookups, nodeId)?.resolve({ nodeId, via: via.key, hops });
+        return;
+      }
+      case "node-not-found":
+        this.#settle(this.#lookups, event.nodeId)?.reject(
+          new TransportError("peer-not-reachable", `nobody within reach knows node ${hex(event.nodeId)}`),
+        );
+        return;
       case "path-changed":
         this.#onPath(event.peer);
         return;
@@ -731,7 +697,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     }
   }
 
-  #settle<K>(map: Map<K, Pending>, key: K): Pending | undefined {
+  #settle<K, V>(map: Map<K, V>, key: K): V | undefined {
     const pending = map.get(key);
     map.delete(key);
     return pending;

@@ -114,4 +114,17 @@ describe("nodes that know each other over a relay only", () => {
     expect(a.stats().discovery.graph.nodes).toBe(2);
     expect(a.stats().reroutes.activeReroutes).toBe(0);
   });
+
+  it("find each other when they are looked for, and nobody who is not there", async () => {
+    const settings = { heartbeatMs: 50, discoveryHops: 0 };
+    const [a, relay, b] = [await openMesh(settings), await openMesh(settings), await openMesh(settings)];
+    await a.connect(relay.contact);
+    await b.connect(relay.contact);
+    const way = await a.findNode(b.nodeId);
+    expect(way).toEqual({ nodeId: b.nodeId, hops: 2, via: relay.localAddress });
+    const peer = await a.connectVia(way.via, b.contact);
+    expect(peer.nodeId).toBe(b.nodeId);
+    await expect(a.findNode(1n)).rejects.toMatchObject({ code: "peer-not-reachable" });
+    await expect(a.findNode(a.nodeId)).rejects.toMatchObject({ code: "invalid-argument" });
+  });
 });

@@ -2,6 +2,9 @@ import { SeededRandom } from "@netmesh/mesh/testing";
 import { describe, expect, it } from "vitest";
 import { NatNetwork, type TraversingNode, targetOf } from "./nat-network.ts";
 
+/** Networks of ten pairs each, with seeds from 1 on; with `NETMESH_TEST_DEEP` as many as make 200 pairs. */
+const NETWORKS = process.env["NETMESH_TEST_DEEP"] === undefined ? 4 : 20;
+
 /** Pairs of a node behind a symmetric NAT and one behind another NAT, and how many of them come together. */
 async function successes(seed: number, pairs: number, random: boolean, isSymmetricFirst: boolean) {
   const net = new NatNetwork({ seed, conditions: { delayMs: 20 } });
@@ -30,14 +33,14 @@ function routed(from: TraversingNode, to: TraversingNode): boolean | undefined {
 }
 
 describe("nodes behind a symmetric NAT and a port-restricted one", () => {
-  it("come together in 160 of 200 cases where ports are chosen at random, with 640 datagrams each", async () => {
+  it("come together in four of five cases where ports are chosen at random, with 640 datagrams each", async () => {
     let direct = 0;
-    for (let seed = 1; seed <= 20; seed++) {
+    for (let seed = 1; seed <= NETWORKS; seed++) {
       const result = await successes(seed, 10, true, seed % 2 === 0);
       direct += result.direct;
       expect(result.tried).toBeLessThanOrEqual(10 * 640);
     }
-    expect(direct).toBeGreaterThanOrEqual(160);
+    expect(direct).toBeGreaterThanOrEqual(0.8 * 10 * NETWORKS);
   }, 300_000);
 
   it("come together in all of 40 cases where ports are counted, and try none at random", async () => {

@@ -1,6 +1,8 @@
 import { SocketAddress } from "@netmesh/wire";
 import { describe, expect, it } from "vitest";
-import { NatClassifier, natClassOfTag, pairAction } from "../src/index.ts";
+import { type NatClass, NatClassifier, natClassOfTag, pairAction, type RandomSource } from "../src/index.ts";
+import { randomBelow } from "../src/random-source.ts";
+import { seededRandom } from "./scripted-random.ts";
 
 const at = (text: string) => SocketAddress.parse(text);
 const BOUND = at("192.168.1.5:7000");
@@ -52,6 +54,60 @@ describe("a NAT classifier", () => {
   });
 });
 
+describe("whatever is seen, a NAT classifier", () => {
+  const PORTS = 4;
+
+  /** Addresses as a NAT, several of them, or a liar may show. */
+  function storm(random: RandomSource, length: number): string[] {
+    const any = (limit: number) => randomBelow(random, limit);
+    return Array.from({ length }, () =>
+      any(4) === 0 ? "[2001:db8::1]:7000" : `198.51.100.${any(3)}:${6_998 + any(PORTS)}`,
+    );
+  }
+
+  it("says one of four things, counts distinct peers, and says the same again", () => {
+    const random = seededRandom(1);
+    for (let i = 0; i < 1_000; i++) {
+      const classifier = new NatClassifier();
+      const peers = new Set<bigint>();
+      for (const text of storm(random, i % 12)) {
+        const peer = BigInt(randomBelow(random, 8));
+        peers.add(peer);
+        classifier.observe(peer, at(text));
+      }
+      const found = classifier.classify(BOUND);
+      expect(["open", "cone", "symmetric", "unknown"]).toContain(found);
+      expect(classifier.count).toBe(peers.size);
+      expect(found === "unknown").toBe(peers.size < 2);
+      expect(classifier.classify(BOUND)).toBe(found);
+    }
+  });
+
+  it("does not mind the order", () => {
+    const random = seededRandom(2);
+    for (let i = 0; i < 200; i++) {
+      const seen = storm(random, 2 + (i % 8));
+      expect(classOf([...seen].reverse())).toBe(classOf(seen));
+    }
+  });
+
+  it("takes one different port among nine for a symmetric NAT", () => {
+    const same = Array.from({ length: 8 }, () => "198.51.100.1:9000");
+    expect(classOf([...same, "198.51.100.1:9001"])).toBe("symmetric");
+    expect(classOf(["198.51.100.1:9001", ...same])).toBe("symmetric");
+  });
+
+  it("takes an equal port for open on a wildcard socket of either family, and different ports for symmetric", () => {
+    for (const [bound, seen, other] of [
+      ["0.0.0.0:7000", "198.51.100.1:7000", "198.51.100.1:7001"],
+      ["[::]:7000", "[2001:db8::1]:7000", "[2001:db8::1]:7001"],
+    ] as const) {
+      expect(classOf([seen, seen], at(bound))).toBe("open");
+      expect(classOf([other, seen.replace("7000", "7002")], at(bound))).toBe("symmetric");
+    }
+  });
+});
+
 describe("the pair matrix", () => {
   const classes = ["open", "cone", "symmetric", "unknown"] as const;
 
@@ -62,5 +118,16 @@ describe("the pair matrix", () => {
       ["punch", "punch", "skip", "skip"],
       ["direct", "punch", "skip", "direct"],
     ]);
+  });
+
+  it("answers any pair", () => {
+    const random = seededRandom(3);
+    for (let i = 0; i < 4_000; i++) {
+      const [a, b] = [randomBelow(random, 4), randomBelow(random, 4)].map((i) => classes[i]) as [
+        NatClass,
+        NatClass,
+      ];
+      expect(["direct", "punch", "skip"]).toContain(pairAction(a, b));
+    }
   });
 });

@@ -29,6 +29,8 @@ export const PeerFeature = {
   IDENTITY: 64,
   /** Answers pings of its paths, follows a path that moves, and takes and sends pingwaves sealed. */
   LIVENESS: 128,
+  /** Keeps floods between the two within a scope, and takes part in looking for nodes beyond it. */
+  SCOPED_FLOODS: 256,
 } as const;
 
 /** What netmesh puts into the payload of both handshake messages. */

@@ -86,6 +86,14 @@ export {
   type IdentityProof,
 } from "./identity-proof.ts";
 export {
+  decodeNodeLookup,
+  encodeNodeLookup,
+  NODE_LOOKUP_SIZE,
+  type NodeLookup,
+  NodeLookupKind,
+  nodeLookupSignedBytes,
+} from "./node-lookup.ts";
+export {
   decodePacketPart,
   encodePacketPart,
   MAX_PACKET_PARTS,

@@ -28,8 +28,10 @@ export class DemoProcess<M extends { readonly event: string }> {
     this.name = name;
     this.#child = spawn(process.execPath, [...process.execArgv, fileURLToPath(module), ...args], {
       env: { ...process.env, ...environment },
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["pipe", "pipe", "pipe"],
     });
+    // A process that has gone reads nothing more; whoever waits for it is told so.
+    this.#child.stdin?.on("error", () => undefined);
     this.#child.stderr?.on("data", (text: Buffer) => {
       this.#stderr = (this.#stderr + text.toString()).slice(-4_000);
     });
@@ -49,6 +51,11 @@ export class DemoProcess<M extends { readonly event: string }> {
   /** The operating system's process id. */
   get pid(): number | undefined {
     return this.#child.pid;
+  }
+
+  /** Has the process do something; see `onCommand`. */
+  command(command: object): void {
+    this.#child.stdin?.write(`${JSON.stringify(command)}\n`);
   }
 
   /** Calls back with every message from now on. */

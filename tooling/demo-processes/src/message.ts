@@ -1,3 +1,5 @@
+import { createInterface } from "node:readline";
+
 /** What a process prints when it fails. */
 export interface FailedMessage {
   readonly event: "failed";
@@ -30,4 +32,11 @@ export async function runProcess(main: () => Promise<void>): Promise<void> {
     tell(failed);
     process.exitCode = 1;
   }
+}
+
+/** Calls back with each command of the parent process; a failure is told to it. */
+export function onCommand<C>(run: (command: C) => Promise<void>): void {
+  createInterface({ input: process.stdin }).on("line", (line) => {
+    void runProcess(() => run(JSON.parse(line) as C));
+  });
 }

@@ -440,7 +440,7 @@ export class DaemonRuntime {
     const { host, channels } = this.#requireMembership(originHash);
     host.ledger.check(subscription);
     const { publisher, channel, token } = subscription;
-    await asked(() => channels.subscribe(publisher, channel, token), originHash);
+    await asked(() => channels.subscribe(publisher, channel, token, originHash), originHash);
     this.#requireHost(host).ledger.record(subscription);
   }
 
@@ -448,7 +448,7 @@ export class DaemonRuntime {
   async unsubscribeChannel(originHash: bigint, publisher: bigint, channel: string): Promise<void> {
     const { host, channels } = this.#requireMembership(originHash);
     host.ledger.forget(publisher, channel);
-    await asked(() => channels.unsubscribe(publisher, channel), originHash);
+    await asked(() => channels.unsubscribe(publisher, channel, originHash), originHash);
   }
 
   /** The channels that a daemon is a member of; none for an unknown one. Never gated by the state. */

@@ -16,6 +16,22 @@ export interface PeerNetwork {
   send(node: bigint, message: Uint8Array): boolean;
   /** X25519 static key of a node, for which a daemon's key can be sealed; undefined unless this node began the session (§23). */
   staticKeyOf(node: bigint): Uint8Array | undefined;
+  /** Whether the node is known to be netmesh, and not of the reference; without, all are taken to be the latter. */
+  isNetmesh?(node: bigint): boolean;
+  /** Opens a stream to a netmesh node, whose handler gets it by `acceptStream`. Rejects when there is no session. */
+  openStream?(node: bigint): Promise<ByteStream>;
+}
+
+/** A reliable, flow-controlled stream of bytes in both directions. Boundaries of writes mean nothing. */
+export interface ByteStream {
+  /** What the peer writes, in order; ends when the peer has closed, throws when the stream fails. Read once. */
+  readonly readable: AsyncIterable<Uint8Array>;
+  /** Takes bytes, which may be reused once it has resolved; waits for room. Rejects when the stream has failed. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Ends the own direction; resolves when it is on its way. Never rejects. */
+  close(): Promise<void>;
+  /** Ends both directions at once; what was under way may be lost. Idempotent, never throws. */
+  abort(): void;
 }
 
 /** What answers the compute messages of peers: the migrations of a runtime. */
@@ -24,6 +40,8 @@ export interface PeerMessageHandler {
   start?(): Awaitable<void>;
   /** Takes one message; the bytes are only valid during the call. Must not throw. */
   receive(message: Uint8Array, from: bigint): void;
+  /** Takes a stream that a peer has opened. Must not throw. */
+  acceptStream?(stream: ByteStream, from: bigint): void;
   /** Ends everything under way. Must not throw. */
   shutdown?(): void;
 }
@@ -52,10 +70,15 @@ export interface RuntimePeers {
   readonly createHandler: (parts: RuntimeParts) => PeerMessageHandler;
 }
 
-/** How daemons become members of channels; the mesh node fits behind it. */
+/** How daemons become members of channels, and get what is published there; the mesh node fits behind it. */
 export interface ChannelMembership {
   /** Asks the publisher; resolves once it has accepted, rejects with its refusal. */
-  subscribe(publisher: bigint, channel: string, token?: Uint8Array): Promise<void>;
+  subscribe(
+    publisher: bigint,
+    channel: string,
+    token: Uint8Array | undefined,
+    originHash: bigint,
+  ): Promise<void>;
   /** Takes it back; resolves once the publisher knows. */
-  unsubscribe(publisher: bigint, channel: string): Promise<void>;
+  unsubscribe(publisher: bigint, channel: string, originHash: bigint): Promise<void>;
 }

@@ -3,6 +3,8 @@ import {
   type AnnouncedCapabilities,
   announcementSignedBytes,
   type CapabilityAnnouncement,
+  type NodeLookup,
+  nodeLookupSignedBytes,
   parseTag,
 } from "@netmesh/wire";
 
@@ -18,11 +20,25 @@ const PRIVATE_METADATA: readonly string[] = [
 const MAX_BLOB_HEATS = 256;
 const BLOB = "blob:";
 
+/** What a signature of a lookup covers, and the signature. */
+export type SignedLookup = Omit<NodeLookup, "ttl" | "hops" | "isDirected">;
+
 /** Whether the signature is there and was made by the announced entity. */
 export function isSignatureValid(announcement: CapabilityAnnouncement): boolean {
   const { entityId, signature } = announcement;
   return (
     signature !== undefined && Identity.verify(entityId, announcementSignedBytes(announcement), signature)
+  );
+}
+
+/** Whether that node has signed a request for the way to a node, or the answer to it. */
+export function isLookupValid(lookup: SignedLookup, signer: bigint): boolean {
+  const { kind, id, timeSeconds, originId, targetId, entityId, signature } = lookup;
+  if (nodeIdOf(entityId) !== signer) return false;
+  return Identity.verify(
+    entityId,
+    nodeLookupSignedBytes(kind, id, timeSeconds, originId, targetId),
+    signature,
   );
 }
 

@@ -5,6 +5,7 @@ import {
   encodeCapabilityAnnouncement,
   high32,
   low32,
+  PeerFeature,
   Subprotocol,
 } from "@netmesh/wire";
 import type { Alarm, CoreState } from "../core/state.ts";
@@ -153,9 +154,10 @@ export class CapabilityExchange implements PeerObserver, Alarm {
       this.#state.nextHops.note(low32(nodeId), high32(nodeId), session.peer.nodeId, metric, nowMs);
     }
     counters.announcementsTaken++;
-    if (hopCount < LAST_HOP) this.#passOn(announcement, session);
     const capabilities = sanitize(announcement.capabilities);
-    if (!this.index.set(new IndexedNode(announcement, capabilities, expiresMs))) return;
+    const isNews = this.index.set(new IndexedNode(announcement, capabilities, expiresMs));
+    if (hopCount < LAST_HOP) this.#passOn(announcement, session);
+    if (!isNews) return;
     this.#state.alarms.hasten(this, expiresMs);
     this.#state.emit({ type: "capabilities-changed", nodeId });
   }
@@ -224,14 +226,19 @@ export class CapabilityExchange implements PeerObserver, Alarm {
 
   /** Sends it to every peer that will not get it otherwise. */
   #passOn(announcement: CapabilityAnnouncement, from: Session): void {
-    const { peers, routes, nowMs } = this.#state;
+    const { peers, routes, nowMs, counters } = this.#state;
     const bytes = this.#oneHopFurther(announcement);
     if (bytes === undefined) return;
+    const isFar = announcement.hopCount + 1 > this.index.scope.radius;
     const towards = routes.lookupId(announcement.nodeId, nowMs)?.key;
     for (const { session, nodeId } of peers) {
       if (session === undefined || session === from || nodeId === announcement.nodeId) continue;
       // The relay that leads to a peer passes it on itself.
       if (session.path.routed || session.path.address.key === towards) continue;
+      if (isFar && session.has(PeerFeature.SCOPED_FLOODS)) {
+        counters.announcementScoped++;
+        continue;
+      }
       this.#forward(session, bytes);
     }
   }
@@ -246,9 +253,15 @@ export class CapabilityExchange implements PeerObserver, Alarm {
   /** Gives a neighbour what is known of others, so that it does not have to wait until they announce themselves again. */
   #share(session: Session): void {
     if (session.path.routed) return;
+    const radius = session.has(PeerFeature.SCOPED_FLOODS) ? this.index.scope.radius : LAST_HOP;
     for (const { announcement } of this.index.latest(SHARED_ON_CONNECT)) {
       const { nodeId, hopCount } = announcement;
-      if (nodeId === session.peer.nodeId || nodeId === this.#state.config.nodeId || hopCount >= LAST_HOP) {
+      if (
+        hopCount >= radius ||
+        nodeId === session.peer.nodeId ||
+        nodeId === this.#state.config.nodeId ||
+        hopCount >= LAST_HOP
+      ) {
         continue;
       }
       const bytes = this.#oneHopFurther(announcement);

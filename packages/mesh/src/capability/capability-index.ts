@@ -1,4 +1,5 @@
 import { type AnnouncedCapabilities, type CapabilityAnnouncement, parseTag, tagKey } from "@netmesh/wire";
+import { FloodScope } from "../control/flood-scope.ts";
 import { DeadlineHeap, type Timed } from "../core/deadline-heap.ts";
 import type { Capabilities } from "./capabilities.ts";
 import {
@@ -35,6 +36,11 @@ export class IndexedNode implements Timed {
 
   get nodeId(): bigint {
     return this.announcement.nodeId;
+  }
+
+  /** How far its author is by the way that it has come. */
+  get hops(): number {
+    return this.announcement.hopCount + 1;
   }
 
   /** Only a greater one replaces it. */
@@ -91,13 +97,17 @@ export class CapabilityIndex {
   evicted = 0;
 
   readonly #own: bigint | undefined;
+  /** How far the others are by what they have announced. */
+  readonly scope: FloodScope;
 
   /**
    * @param capacity - nodes that are held at most
    * @param own - a node that never leaves for want of room: this one
+   * @param floodNodes - nodes whose announcements are passed on
    */
-  constructor(capacity: number, own?: bigint) {
+  constructor(capacity: number, own?: bigint, floodNodes: number = capacity) {
     this.capacity = capacity;
+    this.scope = new FloodScope(floodNodes);
     this.#own = own;
   }
 
@@ -131,6 +141,7 @@ export class CapabilityIndex {
     if (known !== undefined) this.#remove(known);
     else if (this.#nodes.size >= this.capacity) this.#evict();
     this.#nodes.set(node.nodeId, node);
+    if (node.nodeId !== this.#own) this.scope.add(node.hops);
     this.#expiries.schedule(node, node.deadline);
     for (const term of node.terms()) {
       const nodes = this.#byTerm.get(term);
@@ -233,6 +244,7 @@ export class CapabilityIndex {
 
   #remove(node: IndexedNode): void {
     this.#nodes.delete(node.nodeId);
+    if (node.nodeId !== this.#own) this.scope.remove(node.hops);
     this.#expiries.remove(node);
     for (const term of node.terms()) {
       const nodes = this.#byTerm.get(term);

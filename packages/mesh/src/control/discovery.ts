@@ -9,7 +9,10 @@ import {
 } from "@netmesh/routing";
 import {
   encodeSealedPingwave,
+  high32,
   isPingwave,
+  low32,
+  MAX_PINGWAVE_HOPS,
   NETMESH_CONTROL,
   NodeHealth,
   PeerFeature,
@@ -22,6 +25,7 @@ import type { Alarm, CoreState } from "../core/state.ts";
 import type { PacketWriter } from "../session/packet-writer.ts";
 import type { PeerObserver } from "../session/peer-observer.ts";
 import type { Path, Session } from "../session/session.ts";
+import { FloodScope } from "./flood-scope.ts";
 import type { Neighbor } from "./neighbors.ts";
 
 /** What nobody confirms is forgotten after this many session time-outs (spec/mesh.md §7.1). */
@@ -32,6 +36,8 @@ const MIN_ROUTE_AGE_MS = 330_000;
 const CONFIRM_WITHIN_PINGWAVES = 2;
 /** Where pingwaves come fast, a stall must not cost a route. */
 const MIN_CONFIRM_MS = 1_000;
+
+const SCOPED = PeerFeature.SCOPED_FLOODS;
 
 /** What discovery has done so far. */
 export interface DiscoveryStats {
@@ -60,6 +66,10 @@ export class Discovery implements Alarm, PeerObserver, PingwaveSink {
   readonly #writer: PacketWriter;
   readonly #rules: PingwaveRules;
   readonly #schedule: HeartbeatSchedule;
+  /** How far pingwaves are passed on to netmesh peers; counted anew with every pingwave of this node. */
+  readonly #scope: FloodScope;
+  #radius = MAX_PINGWAVE_HOPS;
+  readonly #confirmWithinMs: number;
   readonly #view = new PingwaveView();
   readonly #scratch = new Uint8Array(PINGWAVE_SIZE);
   readonly #random = new Uint8Array(4);
@@ -68,7 +78,8 @@ export class Discovery implements Alarm, PeerObserver, PingwaveSink {
     const { config, nowMs, hashSeed } = state;
     this.#state = state;
     this.#writer = writer;
-    const confirmWithinMs = Math.max(MIN_CONFIRM_MS, CONFIRM_WITHIN_PINGWAVES * config.heartbeatMs);
+    this.#confirmWithinMs = Math.max(MIN_CONFIRM_MS, CONFIRM_WITHIN_PINGWAVES * config.heartbeatMs);
+    const confirmWithinMs = this.#confirmWithinMs;
     this.graph = new ProximityGraph(config.nodeId, {
       hashSeed,
       radius: config.discoveryHops,
@@ -80,6 +91,7 @@ export class Discovery implements Alarm, PeerObserver, PingwaveSink {
     });
     const limits = { confirmWithinMs, maxNeighbors: config.maxPeers };
     this.#rules = new PingwaveRules(state.routes, this.graph, this, limits);
+    this.#scope = new FloodScope(config.floodNodes);
     this.#schedule = new HeartbeatSchedule(config.heartbeatMs, () => this.#fraction());
     state.alarms.schedule(this, this.#schedule.first(nowMs));
   }
@@ -93,6 +105,16 @@ export class Discovery implements Alarm, PeerObserver, PingwaveSink {
       routes: this.#state.routes.routeCount,
       destinations: this.#state.nextHops.size,
     };
+  }
+
+  /** How long a way holds without a word of its next hop, in milliseconds. */
+  get confirmWithinMs(): number {
+    return this.#confirmWithinMs;
+  }
+
+  /** Whether the node's pingwaves come here: one has within the last moments. */
+  isNear(nodeId: bigint): boolean {
+    return this.graph.silenceMs(low32(nodeId), high32(nodeId), this.#state.nowMs) <= this.#confirmWithinMs;
   }
 
   /** The nodes that pingwaves have told of, nearest first. */
@@ -151,6 +173,9 @@ export class Discovery implements Alarm, PeerObserver, PingwaveSink {
     this.#state.nextHops.sweep(nowMs - routeAgeMs);
     this.graph.sweepStaleEdges(maxAgeMs, nowMs);
     this.graph.cleanup(nowMs);
+    this.#scope.clear();
+    this.graph.forEachHops((hops) => this.#scope.add(hops));
+    this.#radius = this.#scope.radius;
     alarms.schedule(this, this.#schedule.next(nowMs));
   }
 
@@ -158,6 +183,10 @@ export class Discovery implements Alarm, PeerObserver, PingwaveSink {
     const { neighbors, blocked, outbox, counters } = this.#state;
     const neighbor = neighbors.at(to);
     if (neighbor === undefined || (blocked.size > 0 && blocked.has(to.key))) return;
+    if (neighbor.session.has(SCOPED) && this.#view.wrap(bytes, offset).hopCount > this.#radius) {
+      counters.pingwaveScoped++;
+      return;
+    }
     if (neighbor.session.has(PeerFeature.LIVENESS)) {
       const event = encodeSealedPingwave(bytes, offset);
       if (this.#writer.sendControl(neighbor.session, NETMESH_CONTROL, [event])) counters.pingwavesSent++;

@@ -47,6 +47,7 @@ export class Healer implements LivenessSink, PeerObserver, Alarm {
   readonly #reachable = new Map<bigint, SocketAddress>();
   /** The neighbour that is asked first when nobody is known to lead to a peer: another one each time. */
   #firstBlind = 0;
+  #search: ((nodeId: bigint) => void) | undefined;
   #onRoundTrip: ((neighbor: Neighbor, roundTripMs: number) => void) | undefined;
 
   constructor(state: CoreState, liveness: Liveness, mover: PathMover) {
@@ -62,6 +63,11 @@ export class Healer implements LivenessSink, PeerObserver, Alarm {
   /** Sets who is told of measured round trips. */
   measure(onRoundTrip: (neighbor: Neighbor, roundTripMs: number) => void): void {
     this.#onRoundTrip = onRoundTrip;
+  }
+
+  /** Sets who looks for another way to a node. */
+  searchWith(search: (nodeId: bigint) => void): void {
+    this.#search = search;
   }
 
   /** Plain counters of the detours that packets of others take. */
@@ -130,6 +136,7 @@ export class Healer implements LivenessSink, PeerObserver, Alarm {
   /** Not only when the neighbour has failed: detours cost little, and are taken back when it is heard. */
   onSuspected({ session }: PathWatch): void {
     if (!session.path.routed) this.#forsake(session.peer.nodeId, session.path.address);
+    else this.#search?.(session.peer.nodeId);
   }
 
   onFailed({ session }: PathWatch): void {
@@ -185,6 +192,7 @@ export class Healer implements LivenessSink, PeerObserver, Alarm {
     this.#reachable.delete(nodeId);
     for (const { session } of peers) {
       if (session?.path.routed !== true || !session.path.address.equals(address)) continue;
+      this.#search?.(session.peer.nodeId);
       if (session.watch !== undefined) this.#liveness.doubt(session.watch);
       else this.#moveBlindly(session);
     }

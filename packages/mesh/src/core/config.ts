@@ -61,6 +61,11 @@ export interface CoreOptions {
    * its capabilities is heard over 15 in any case, and shows the way, too.
    */
   readonly discoveryHops?: number;
+  /**
+   * Nodes whose pingwaves and announcements are passed on to netmesh peers, the nearest; those of neighbours always are. 1 to
+   * 65 536; default 256. Nodes beyond are found when they are looked for.
+   */
+  readonly floodNodes?: number;
   /** Silence after which a peer counts as lost; longer than the heartbeat. Default 30 000. */
   readonly sessionTimeoutMs?: number;
   /** Time for one handshake attempt; default 5000. */
@@ -147,7 +152,8 @@ export const OWN_FEATURES: number =
   PeerFeature.REKEY |
   PeerFeature.PATH_MTU |
   PeerFeature.IDENTITY |
-  PeerFeature.LIVENESS;
+  PeerFeature.LIVENESS |
+  PeerFeature.SCOPED_FLOODS;
 
 const SMALLEST_DATAGRAM_BYTES = 256;
 
@@ -179,6 +185,7 @@ export function resolveCoreOptions(options: CoreOptions): CoreConfig {
     maxIndexedNodes: count("maxIndexedNodes", options.maxIndexedNodes ?? 65_536, 2 ** 20),
     heartbeatMs,
     discoveryHops: discoveryHops(options.discoveryHops ?? PINGWAVE_TTL),
+    floodNodes: count("floodNodes", options.floodNodes ?? 256, 65_536),
     sessionTimeoutMs,
     handshakeTimeoutMs: duration("handshakeTimeoutMs", options.handshakeTimeoutMs ?? 5_000, 1),
     handshakeAttempts: count("handshakeAttempts", options.handshakeAttempts ?? 3, 1_024),

@@ -32,6 +32,21 @@ export class Counters {
   pingwavesSent = 0;
   pingwaveTaken = 0;
   pingwaveDropped = 0;
+  /** Copies of pingwaves that were not passed on because their origin is farther than floods reach. */
+  pingwaveScoped = 0;
+  /** Lookups of this node that have found the way to a node, and those that have not. */
+  lookupsFound = 0;
+  lookupsFailed = 0;
+  /** Messages about ways to nodes: requests sent, own and passed on, and answers. */
+  lookupRequestsSent = 0;
+  lookupAnswersSent = 0;
+  /** Those dropped: of no neighbour, over the budget, known already, at the end of their way, not asked for, not of whom they say. */
+  lookupRefused = 0;
+  lookupLimited = 0;
+  lookupRepeated = 0;
+  lookupExhausted = 0;
+  lookupUnsolicited = 0;
+  lookupForged = 0;
   /** Plain pingwaves from the address of a neighbour that sends sealed ones. */
   pingwaveForged = 0;
 
@@ -96,12 +111,16 @@ export class Counters {
   /** Messages of subprotocols to and from the application. */
   messagesSent = 0;
   messagesReceived = 0;
+  /** Messages about daemons that reached a node that runs none. */
+  daemonMessagesUnwanted = 0;
 
   /** Announcements of capabilities: sent as this node's own, passed on, taken, expired without being renewed. */
   announcementsSent = 0;
   announcementsForwarded = 0;
   /** Announcements of others that were not passed on: with their hops they have more than 8104 bytes. */
   announcementTooLarge = 0;
+  /** Copies of announcements that were not passed on because their author is farther than floods reach. */
+  announcementScoped = 0;
   announcementsTaken = 0;
   announcementsExpired = 0;
   /** Announcements dropped: over the budget, no announcement, of the wrong sender or too far travelled, known already, without

@@ -25,6 +25,15 @@ export type CoreEvent =
   | { readonly type: "peer-removed"; readonly peer: Peer }
   /** What is known of a node's capabilities has changed. */
   | { readonly type: "capabilities-changed"; readonly nodeId: bigint }
+  /** The way to a node that was looked for is known: over the neighbour at `via`, in so many hops. */
+  | {
+      readonly type: "node-found";
+      readonly nodeId: bigint;
+      readonly via: SocketAddress;
+      readonly hops: number;
+    }
+  /** Nobody within reach knows the way to the node that was looked for. */
+  | { readonly type: "node-not-found"; readonly nodeId: bigint }
   /** Packets of the session go another way from now on. */
   | { readonly type: "path-changed"; readonly peer: Peer }
   /** The peer's first packet has created a stream that nobody has opened here. */

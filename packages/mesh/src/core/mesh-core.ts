@@ -16,10 +16,12 @@ import { CapabilityIndex } from "../capability/capability-index.ts";
 import type { CapabilityScope } from "../capability/capability-scope.ts";
 import type { ChannelSubscription } from "../channel/channel-subscription.ts";
 import { type ChannelStats, Channels } from "../channel/channels.ts";
+import { DaemonGate } from "../control/daemon-gate.ts";
 import { Discovery, type DiscoveryStats } from "../control/discovery.ts";
 import { Healer } from "../control/healing.ts";
 import { KeepAlives } from "../control/keep-alives.ts";
 import { Liveness } from "../control/liveness.ts";
+import { NodeLookups } from "../control/node-lookups.ts";
 import {
   requireSubprotocolId,
   type SubprotocolHandler,
@@ -82,8 +84,10 @@ export class MeshCore {
   readonly #channels: Channels;
   readonly #discovery: Discovery;
   readonly #healer: Healer;
+  readonly #lookups: NodeLookups;
   readonly #liveness: Liveness;
   readonly #keepAlives: KeepAlives;
+  readonly #daemonGate: DaemonGate;
   #isClosed = false;
 
   /** Throws {@link MeshError} `config` for settings out of range. */
@@ -114,12 +118,19 @@ export class MeshCore {
     this.#discovery = new Discovery(state, writer);
     this.#healer = new Healer(state, liveness, this.#sessions);
     this.#healer.measure((neighbor, roundTripMs) => this.#discovery.onRoundTrip(neighbor, roundTripMs));
+    this.#lookups = new NodeLookups(state, writer, this.#discovery);
+    this.#healer.searchWith((nodeId) => this.#lookups.repair(nodeId));
     // In this order: who is a neighbour is known before anything is sent another way.
     this.#sessions.observe(this.#discovery);
     this.#sessions.observe(liveness);
     this.#sessions.observe(this.#healer);
+    this.#sessions.observe(this.#lookups);
     this.#handshaker = new Handshaker(state, this.#sessions);
-    const index = new CapabilityIndex(state.config.maxIndexedNodes, state.config.nodeId);
+    const index = new CapabilityIndex(
+      state.config.maxIndexedNodes,
+      state.config.nodeId,
+      state.config.floodNodes,
+    );
     const subnets = new Subnets(state, index);
     this.#announcer = new Announcer(state, writer, index);
     this.#capabilities = new CapabilityExchange(state, writer, this.#announcer, index, subnets);
@@ -135,6 +146,10 @@ export class MeshCore {
       streams: this,
     });
     this.#sessions.observe(this.#channels);
+    this.#daemonGate = new DaemonGate(state, writer);
+    this.#subprotocols.install(Subprotocol.MIGRATION, (session, event) =>
+      this.#daemonGate.receive(session, event),
+    );
     this.#subprotocols.install(Subprotocol.CHANNEL_MEMBERSHIP, (session, event) =>
       this.#channels.receive(session, event),
     );
@@ -146,6 +161,7 @@ export class MeshCore {
       prober,
       relay: new Relay(state),
       discovery: this.#discovery,
+      lookups: this.#lookups,
       liveness,
       keepAlives: this.#keepAlives,
       subprotocols: this.#subprotocols,
@@ -411,6 +427,15 @@ export class MeshCore {
     }
   }
 
+  /**
+   * Hands messages about daemons to the application, as `message` events of the id `0x0500`, or no longer. As long as nobody wants
+   * them, requests are answered: there are no daemons here.
+   */
+  hostDaemons(isHosting: boolean): void {
+    this.#enter();
+    this.#daemonGate.isOpen = isHosting;
+  }
+
   /** Reports the keep-alives of a node as events. Throws `invalid-argument` when 256 nodes are awaited already. */
   awaitKeepAlives(nodeId: bigint): void {
     this.#enter();
@@ -589,6 +614,15 @@ export class MeshCore {
   /** The next hop to that node. */
   route(nodeId: bigint): SocketAddress | undefined {
     return this.#state.routes.lookupId(nodeId, this.#state.nowMs);
+  }
+
+  /**
+   * Looks for the way to a node that is farther than pingwaves come; `node-found` or `node-not-found` follows, within seconds.
+   * Throws `config` without an identity, `invalid-argument` for this node itself and when 64 nodes are looked for.
+   */
+  lookUp(nodeId: bigint): void {
+    this.#enter();
+    this.#lookups.start(nodeId);
   }
 
   /** The nodes that pingwaves tell of, nearest first; nothing in it is proven. */

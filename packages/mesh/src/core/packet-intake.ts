@@ -11,6 +11,7 @@ import {
   MESSAGE_PART_FLAG,
   NETMESH_CONTROL,
   NetHeader,
+  NodeLookupKind,
   PACKET_PART_KIND,
   PacketFlags,
   PathPingKind,
@@ -27,6 +28,7 @@ import {
 import type { Discovery } from "../control/discovery.ts";
 import type { KeepAlives } from "../control/keep-alives.ts";
 import type { Liveness } from "../control/liveness.ts";
+import type { NodeLookups } from "../control/node-lookups.ts";
 import type { SubprotocolTable } from "../control/subprotocol-table.ts";
 import type { Handshaker } from "../handshake/handshaker.ts";
 import type { PathProber } from "../path-mtu/path-prober.ts";
@@ -59,6 +61,7 @@ export interface IntakeTargets {
   readonly prober: PathProber;
   readonly relay: Relay;
   readonly discovery: Discovery;
+  readonly lookups: NodeLookups;
   readonly liveness: Liveness;
   readonly keepAlives: KeepAlives;
   readonly subprotocols: SubprotocolTable;
@@ -66,7 +69,11 @@ export interface IntakeTargets {
 
 /** With any of them two nodes have agreed on control messages. */
 const CONTROL_FEATURES: number =
-  PeerFeature.REKEY | PeerFeature.PATH_MTU | PeerFeature.IDENTITY | PeerFeature.LIVENESS;
+  PeerFeature.REKEY |
+  PeerFeature.PATH_MTU |
+  PeerFeature.IDENTITY |
+  PeerFeature.LIVENESS |
+  PeerFeature.SCOPED_FLOODS;
 
 /** The way of a datagram into the node: classified, opened, authenticated, dispatched (spec/mesh.md §§5–6). */
 export class PacketIntake {
@@ -78,6 +85,7 @@ export class PacketIntake {
   readonly #prober: PathProber;
   readonly #relay: Relay;
   readonly #discovery: Discovery;
+  readonly #lookups: NodeLookups;
   readonly #liveness: Liveness;
   readonly #keepAlives: KeepAlives;
   readonly #subprotocols: SubprotocolTable;
@@ -99,6 +107,7 @@ export class PacketIntake {
     this.#prober = targets.prober;
     this.#relay = targets.relay;
     this.#discovery = targets.discovery;
+    this.#lookups = targets.lookups;
     this.#liveness = targets.liveness;
     this.#keepAlives = targets.keepAlives;
     this.#subprotocols = targets.subprotocols;
@@ -374,6 +383,12 @@ export class PacketIntake {
       }
       if (kind === SEALED_PINGWAVE_KIND) {
         this.#discovery.receiveSealed(session, event);
+        return;
+      }
+    }
+    if (session.has(PeerFeature.SCOPED_FLOODS)) {
+      if (kind === NodeLookupKind.REQUEST || kind === NodeLookupKind.ANSWER) {
+        this.#lookups.receive(session, event);
         return;
       }
     }

@@ -5,6 +5,7 @@ import {
   EVENT_LENGTH_PREFIX,
   encodeEventFrames,
   encodePacketPart,
+  HANDSHAKE_TTL,
   high32,
   low32,
   MESSAGE_PART_FLAG,
@@ -17,6 +18,7 @@ import {
   packetPartCount,
   ROUTING_HEADER_SIZE,
   type SocketAddress,
+  Subprotocol,
   writeRoutingHeader,
 } from "@netmesh/wire";
 import type { CoreState } from "../core/state.ts";
@@ -26,6 +28,8 @@ import type { Path, Session } from "./session.ts";
 
 /** Payload of a control packet that carries a part, in bytes. */
 export const PART_PAYLOAD: number = EVENT_LENGTH_PREFIX + PACKET_PART_HEAD_SIZE + PACKET_PART_DATA_SIZE;
+/** Hops that packets make to nodes that are farther than those of the reference send: as many as handshakes. */
+const FAR_TTL = HANDSHAKE_TTL;
 const NO_FRAMES = new Uint8Array(0);
 
 /** Builds sealed packets of sessions straight into outgoing slots, with the routing header where the path needs one. */
@@ -74,8 +78,8 @@ export class PacketWriter {
       this.#giveUp(session, slot, error);
       return false;
     }
-    // Signs of life alone keep no path in use.
-    if (fields.subprotocolId !== NETMESH_CONTROL) this.#use(session);
+    // Signs of life, and what is repeated before long, keep no path in use.
+    if (!isBackground(fields.subprotocolId)) this.#use(session);
     this.#push(session, slot, path);
     return true;
   }
@@ -217,7 +221,15 @@ export class PacketWriter {
     if (path.routed) {
       slot.start -= ROUTING_HEADER_SIZE;
       slot.length += ROUTING_HEADER_SIZE;
-      writeRoutingHeader(slot.bytes, slot.start, DATA_TTL, 0, this.#sourceId, peer.idLo, peer.idHi);
+      writeRoutingHeader(
+        slot.bytes,
+        slot.start,
+        peer.distance < DATA_TTL ? DATA_TTL : FAR_TTL,
+        0,
+        this.#sourceId,
+        peer.idLo,
+        peer.idHi,
+      );
     }
     this.transmit(slot, path.address);
   }
@@ -231,4 +243,9 @@ export class PacketWriter {
     }
     if (!this.#state.outbox.push(slot, to)) this.#state.counters.outboxFull++;
   }
+}
+
+/** Whether nobody waits for packets of the subprotocol to arrive. */
+function isBackground(subprotocolId: number): boolean {
+  return subprotocolId === NETMESH_CONTROL || subprotocolId === Subprotocol.CAPABILITY_ANNOUNCEMENT;
 }

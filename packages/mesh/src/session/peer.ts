@@ -14,6 +14,8 @@ export class Peer {
   isKnown = false;
   /** The peer's Noise public key, known to the side that dialled; 32 bytes. */
   publicKey: Uint8Array | undefined;
+  /** Hops to it by the last lookup; 0 when none was needed. */
+  distance = 0;
   /** The subnet that its own signed announcement puts it in, by this node's policy. */
   subnet: number | undefined;
 

@@ -1,0 +1,3 @@
+import { project } from "@netmesh/vitest-config";
+
+export default project("migration");

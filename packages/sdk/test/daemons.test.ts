@@ -1,0 +1,144 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { type DaemonFactory, DaemonRuntime, type DaemonRuntimeOptions, type Mesh } from "../src/index.ts";
+import { openMesh } from "./open-mesh.ts";
+
+const KIND = "counter";
+
+/** Counts its events, and says how many there were. */
+const counter: DaemonFactory = () => {
+  let count = 0;
+  return {
+    name: KIND,
+    process: () => number(++count),
+    snapshot: () => number(count),
+    restore: (state) => {
+      count = toNumber(state);
+    },
+  };
+};
+
+const number = (value: number): Uint8Array => {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, value);
+  return bytes;
+};
+const toNumber = (bytes: Uint8Array | undefined): number =>
+  bytes === undefined ? Number.NaN : new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
+
+const runtimes: DaemonRuntime[] = [];
+
+afterEach(async () => {
+  await Promise.all(runtimes.splice(0).map((runtime) => runtime.shutdown(0)));
+});
+
+async function startRuntime(mesh: Mesh, options: DaemonRuntimeOptions = {}): Promise<DaemonRuntime> {
+  const runtime = new DaemonRuntime(mesh, options);
+  runtimes.push(runtime);
+  runtime.register(KIND, counter);
+  await runtime.start();
+  return runtime;
+}
+
+/** Two connected meshes with a runtime each. */
+async function pair(): Promise<{ a: Mesh; b: Mesh; home: DaemonRuntime; away: DaemonRuntime }> {
+  const [a, b] = [await openMesh(), await openMesh()];
+  await a.connect(b.contact);
+  return { a, b, home: await startRuntime(a), away: await startRuntime(b) };
+}
+
+describe("a daemon on a mesh", () => {
+  it("takes events and bare payloads, and says what it says to whoever listens", async () => {
+    const { home } = await pair();
+    const daemon = await home.spawn(KIND);
+    const outputs = daemon.outputs();
+    for (let i = 1; i <= 3; i++) {
+      const [output] = await daemon.deliver(number(0));
+      expect(toNumber(output?.payload)).toBe(i);
+    }
+    for (let i = 1; i <= 3; i++) expect(toNumber((await outputs.next()).value?.payload)).toBe(i);
+    await outputs.return?.();
+    expect(daemon.stats().eventsProcessed).toBe(3);
+    await daemon.stop();
+    await expect(daemon.deliver(number(0))).rejects.toMatchObject({ code: "core", reason: "not-found" });
+  });
+
+  it("goes on from a snapshot", async () => {
+    const { home } = await pair();
+    const daemon = await home.spawn(KIND);
+    await daemon.deliver(number(0));
+    const snapshot = (await daemon.snapshot()) as Uint8Array;
+    expect(snapshot.length).toBeGreaterThan(0);
+    await expect(home.spawnFromSnapshot(KIND, snapshot.subarray(1), {} as never)).rejects.toMatchObject({
+      code: "snapshot-invalid",
+    });
+  });
+
+  it("moves to another node with its count and its key, and is not here any more", async () => {
+    const { b, home, away } = await pair();
+    const daemon = await home.spawn(KIND);
+    for (let i = 0; i < 3; i++) await daemon.deliver(number(0));
+    away.expectMigration(KIND, daemon.originHash);
+    const move = await daemon.migrate(b.nodeId);
+    const phases: string[] = [];
+    for await (const phase of move.phases()) phases.push(phase);
+    expect(await move.done).toMatchObject({ node: b.nodeId, attempts: 1 });
+    expect(phases.at(-1)).toBe("complete");
+    expect([home.daemonCount, away.daemonCount]).toEqual([0, 1]);
+    const [output] = await away.deliver(daemon.originHash, number(0));
+    expect(toNumber(output?.payload)).toBe(4);
+    await expect(daemon.deliver(number(0))).rejects.toMatchObject({ code: "migrated", node: b.nodeId });
+  });
+
+  it("moves through a relay", async () => {
+    const [a, relay, b] = [await openMesh({ nat: false }), await openMesh(), await openMesh({ nat: false })];
+    await a.connect(relay.contact);
+    await b.connect(relay.contact);
+    await a.connectVia(relay.nodeId, b.contact);
+    const [home, away] = [await startRuntime(a), await startRuntime(b)];
+    const daemon = await home.spawn(KIND);
+    await daemon.deliver(number(0));
+    away.expectMigration(KIND, daemon.originHash);
+    await (await daemon.migrate(b.nodeId)).done;
+    expect(a.peer(b.nodeId)?.path).toBe("relayed");
+    expect(toNumber((await away.deliver(daemon.originHash, number(0)))[0]?.payload)).toBe(2);
+  });
+
+  it("stays when the target runs no daemons, has no such kind, or is not there", async () => {
+    const [a, b] = [await openMesh(), await openMesh()];
+    await a.connect(b.contact);
+    const home = await startRuntime(a);
+    const daemon = await home.spawn(KIND);
+    await expect(daemon.migrate(42n)).rejects.toMatchObject({ code: "target-unavailable" });
+    await expect((await daemon.migrate(b.nodeId)).done).rejects.toMatchObject({
+      code: "compute-not-supported",
+      node: b.nodeId,
+    });
+    const away = new DaemonRuntime(b);
+    runtimes.push(away);
+    await away.start();
+    await expect((await daemon.migrate(b.nodeId)).done).rejects.toMatchObject({
+      code: "factory-not-found",
+    });
+    expect(toNumber((await daemon.deliver(number(0)))[0]?.payload)).toBe(1);
+    expect(b.stats().counters.daemonMessagesUnwanted).toBeGreaterThan(0);
+  });
+
+  it("is given what is published on its channels, also where it has moved to", async () => {
+    const { a, b, home, away } = await pair();
+    const publisher = await openMesh();
+    publisher.registerChannel({ name: "news" });
+    for (const mesh of [a, b]) await mesh.connect(publisher.contact);
+    const daemon = await home.spawn(KIND);
+    await daemon.subscribe(publisher.nodeId, "news");
+    const publish = () => publisher.publish("news", number(0), { reliability: "reliable" });
+    await publish();
+    await expect.poll(() => daemon.stats().eventsProcessed).toBe(1);
+    away.expectMigration(KIND, daemon.originHash);
+    await (await daemon.migrate(b.nodeId)).done;
+    await expect.poll(() => publisher.stats().channels.subscribers).toBe(1);
+    expect(away.subscriptions(daemon.originHash)).toHaveLength(1);
+    const before = away.stats(daemon.originHash).eventsProcessed;
+    await publish();
+    await expect.poll(() => away.stats(daemon.originHash).eventsProcessed).toBe(before + 1);
+  });
+});
