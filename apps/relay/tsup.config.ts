@@ -1,3 +1,3 @@
 import { preset } from "@netmesh/tsup-config";
 
-export default preset({ entry: ["src/cli.ts"], platform: "node" });
+export default preset({ entry: ["src/cli.ts", "src/netmesh.ts"], platform: "node" });

@@ -10,9 +10,9 @@ const note = `the router laboratory was skipped: ${reason}`;
 export default defineConfig({
   root: fileURLToPath(new URL("../..", import.meta.url)),
   test: {
-    projects: ["packages/*/vitest.nat.config.ts"],
-    // Two laboratories at once would only make each other wait.
-    fileParallelism: false,
+    projects: ["packages/*/vitest.nat.config.ts", "apps/*/vitest.nat.config.ts"],
+    // Laboratories mostly wait; more than two at once would disturb what they measure.
+    maxWorkers: 2,
     reporters: ["default", [summary, reason === undefined ? {} : { note }]],
   },
 });

@@ -39,7 +39,8 @@ export function loadOrCreateKey(path: string): { readonly key: Uint8Array; reado
   return { key: readKey(path), created: false };
 }
 
-function readKey(path: string): Uint8Array {
+/** The key in a file. Throws {@link KeyError} when there is none, or others can read it. */
+export function readKey(path: string): Uint8Array {
   let file: number;
   try {
     file = openSync(path, "r");

@@ -1,4 +1,5 @@
 import { bytesToHex, Identity, Mesh } from "@netmesh/sdk";
+import { answerClock } from "./clock-service.ts";
 import type { Reporter } from "./reporter.ts";
 import { summary } from "./reporter.ts";
 import type { Settings } from "./settings.ts";
@@ -21,6 +22,7 @@ export async function startRelay(settings: Settings, reporter: Reporter): Promis
     socket: settings.socket,
     auditRelay: settings.audit,
   });
+  answerClock(mesh);
   for (const path of settings.created) reporter.event("created", { file: path });
   reporter.event("listening", {
     address: mesh.localAddress,

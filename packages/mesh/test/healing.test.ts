@@ -261,6 +261,26 @@ describe("a relay in the middle that is killed", () => {
   });
 });
 
+describe("a node that begins anew under another id, at the same address", () => {
+  it("is reached there by its relays, also when they find that the one before is silent", () => {
+    const { network, a, b, relays } = twoWays();
+    const [first, second] = relays as [TestNode, TestNode];
+    first.connect(second);
+    b.kill();
+    const anew = network.add({ address: b.transport.localAddress });
+    for (const relay of relays) anew.connect(relay);
+    network.advance(5_000);
+    a.connect(anew, first);
+    for (let passed = 0; passed < 60_000; passed += 1_000) {
+      network.advance(1_000);
+      for (const relay of relays) {
+        expect(relay.core.route(anew.nodeId)?.key).toBe(anew.transport.localAddress.key);
+      }
+    }
+    expect(first.core.reroutes.rerouteCount).toBe(0);
+  });
+});
+
 describe("a direct path that fails", () => {
   function triangle(options: TestNodeOptions = {}) {
     const network = createTestNetwork(3, { node: options, conditions: { delayMs: 1 } });

@@ -4,13 +4,16 @@ import type { Timers } from "./timers.ts";
 import { TraversalError } from "./traversal-error.ts";
 import type { TraversalHost } from "./traversal-host.ts";
 
+/** A question without an answer is asked again after so long: datagrams get lost. */
+const ASK_AGAIN_MS = 1_000;
 /** Answers to one peer in a second. */
 const ANSWERS_PER_SECOND = 10;
 const REQUEST = encodeReflex({ type: "request" });
 
 interface Waiter {
   readonly generation: number;
-  readonly handle: unknown;
+  readonly deadline: unknown;
+  repetition: unknown;
   resolve(address: SocketAddress): void;
   reject(error: TraversalError): void;
 }
@@ -46,11 +49,12 @@ export class ReflexProber {
     this.#fail(peer, undefined, "reflex-timeout");
     const generation = ++this.#generation;
     return new Promise((resolve, reject) => {
-      const handle = this.#timers.after(this.#timeoutMs, () =>
+      const deadline = this.#timers.after(this.#timeoutMs, () =>
         this.#fail(peer, generation, "reflex-timeout"),
       );
-      this.#waiters.set(peer, { generation, handle, resolve, reject });
-      if (!this.#host.send(peer, Subprotocol.REFLEX, REQUEST)) this.#fail(peer, generation, "transport");
+      this.#waiters.set(peer, { generation, deadline, repetition: undefined, resolve, reject });
+      if (this.#host.send(peer, Subprotocol.REFLEX, REQUEST)) this.#askAgain(peer, generation);
+      else this.#fail(peer, generation, "transport");
     });
   }
 
@@ -65,8 +69,7 @@ export class ReflexProber {
         this.ignored++;
         return;
       }
-      this.#waiters.delete(from);
-      this.#timers.cancel(waiter.handle);
+      this.#forget(from, waiter);
       waiter.resolve(fromBlock(message.address));
     }
   }
@@ -74,6 +77,21 @@ export class ReflexProber {
   /** Rejects what waits. */
   close(): void {
     for (const peer of [...this.#waiters.keys()]) this.#fail(peer, undefined, "transport");
+  }
+
+  #askAgain(peer: bigint, generation: number): void {
+    const waiter = this.#waiters.get(peer);
+    if (waiter?.generation !== generation) return;
+    waiter.repetition = this.#timers.after(ASK_AGAIN_MS, () => {
+      this.#host.send(peer, Subprotocol.REFLEX, REQUEST);
+      this.#askAgain(peer, generation);
+    });
+  }
+
+  #forget(peer: bigint, { deadline, repetition }: Waiter): void {
+    this.#waiters.delete(peer);
+    this.#timers.cancel(deadline);
+    this.#timers.cancel(repetition);
   }
 
   /** A peer behind a relay learns nothing: where the relay is, it knows. */
@@ -101,8 +119,7 @@ export class ReflexProber {
   #fail(peer: bigint, generation: number | undefined, kind: "reflex-timeout" | "transport"): void {
     const waiter = this.#waiters.get(peer);
     if (waiter === undefined || (generation !== undefined && waiter.generation !== generation)) return;
-    this.#waiters.delete(peer);
-    this.#timers.cancel(waiter.handle);
+    this.#forget(peer, waiter);
     waiter.reject(new TraversalError(kind, kind === "transport" ? "the probe could not be sent" : ""));
   }
 }

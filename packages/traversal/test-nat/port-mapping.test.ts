@@ -26,7 +26,7 @@ describe.skipIf(whyUnavailable() !== undefined)("a node at home", () => {
 
   /** What the router maps at present, as its firewall shows it. */
   function rulesOfRouter(): string {
-    return lab.run("router-a", "nft", ["list", "chain", "inet", "filter", "prerouting_miniupnpd"]);
+    return lab.daemon("a").rules;
   }
 
   describe.each([

@@ -95,6 +95,9 @@ describe("asking a peer where it sees this node", () => {
     const kind = kindOf(traversal.probeReflex(PEER)).then((result) => [result, timers.now() - startMs]);
     await timers.advance(4_000);
     expect(await kind).toEqual(["reflex-timeout", 3_000]);
+    // The question and two repetitions.
+    expect(host.sent).toHaveLength(3);
+    expect(timers.pending).toBe(0);
   });
 
   it("twice at once answers the second question, and ends the first", async () => {
@@ -155,7 +158,10 @@ describe("a sweep", () => {
   });
 
   it("begins by itself within a second of the second peer, and comes again every minute", async () => {
-    const { timers, host, traversal } = node();
+    const { timers, host, traversal, answer } = node();
+    const answerBoth = () => {
+      for (const id of [PEER, COORDINATOR]) answer(id, REFLEX);
+    };
     traversal.start();
     await timers.advance(5_000);
     expect(host.sent).toEqual([]);
@@ -164,8 +170,10 @@ describe("a sweep", () => {
     }
     await timers.advance(1_000);
     expect(host.sent).toHaveLength(2);
-    await timers.advance(64_000);
+    answerBoth();
+    await timers.advance(60_000);
     expect(host.sent).toHaveLength(4);
+    answerBoth();
     traversal.close();
     await timers.advance(120_000);
     expect(host.sent).toHaveLength(4);

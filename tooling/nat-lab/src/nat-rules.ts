@@ -94,7 +94,9 @@ add rule ip carrier input iifname wan ct state new drop
 /** Loses this percentage of UDP packets in the core. */
 export function lossRules(percent: number): string {
   const rule =
-    percent <= 0 ? "" : `add rule inet loss forward meta l4proto udp numgen random mod 100 < ${percent} drop`;
+    percent <= 0
+      ? ""
+      : `add rule inet loss forward meta l4proto udp numgen random mod 100 <= ${percent - 1} drop`;
   return `
 add table inet loss
 add chain inet loss forward { type filter hook forward priority -10; policy accept; }

@@ -67,6 +67,11 @@ export class RouterDaemon {
     await this.start(this.#options ?? {});
   }
 
+  /** What it maps at present, as the router's firewall shows it. */
+  get rules(): string {
+    return runIn(this.#namespace, "nft", ["list", "chain", "inet", "filter", "prerouting_miniupnpd"]);
+  }
+
   #path(suffix: string): string {
     return join(this.#folder, `${this.#name}.${suffix}`);
   }

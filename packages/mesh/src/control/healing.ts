@@ -177,11 +177,17 @@ export class Healer implements LivenessSink, PeerObserver, Alarm {
 
   // Neighbours that come and go
 
-  /** Everything that goes over the neighbour's address goes another way where there is one. */
+  /** Everything that goes over the neighbour's address goes another way where there is one, unless another neighbour is there by now. */
   #forsake(nodeId: bigint, address: SocketAddress): void {
     const { neighbors, nowMs, peers } = this.#state;
     const neighbor = neighbors.get(nodeId);
     if (neighbor !== undefined) neighbor.isDown = true;
+    const successor = neighbors.at(address);
+    if (successor !== undefined && successor.nodeId !== nodeId && !successor.isDown) {
+      // The node has begun anew under another id, or its NAT has given the port to another node.
+      this.#reachable.delete(nodeId);
+      return;
+    }
     if (this.#policy.onFailure(nodeId, nowMs) > 0) this.#state.counters.neighborReroutes++;
     this.#reachable.delete(nodeId);
     for (const { session } of peers) {
