@@ -17,6 +17,7 @@ import {
   PacketFlags,
   RekeyKind,
   type SocketAddress,
+  Subprotocol,
   writeRoutingHeader,
   writeU64,
 } from "@netmesh/wire";
@@ -436,8 +437,18 @@ const CAUSES: readonly [string, (s: Scene) => void, Partial<Record<keyof Counter
   ],
   [
     "a subprotocol that nobody handles",
-    (s) => s.inject(s.seal({ subprotocol: 0x0500 }, new Uint8Array(5))),
+    (s) => s.inject(s.seal({ subprotocol: Subprotocol.FOLD }, new Uint8Array(5))),
     { handlerMissing: 1 },
+  ],
+  [
+    "a message about a daemon where nobody runs any",
+    (s) => s.inject(s.seal({ subprotocol: Subprotocol.MIGRATION }, new Uint8Array(9))),
+    { daemonMessagesUnwanted: 1 },
+  ],
+  [
+    "one that is nothing to answer",
+    (s) => s.inject(s.seal({ subprotocol: Subprotocol.MIGRATION }, new Uint8Array(5))),
+    { daemonMessagesUnwanted: 1 },
   ],
   [
     "a sealed-anew packet of a reliable stream",

@@ -165,7 +165,7 @@ export class Migrator implements PeerMessageHandler {
     if (handover !== undefined) {
       this.#arm();
       const { type } = handover;
-      const isForTarget = type === "prepare" || type === "commit" || type === "abort";
+      const isForTarget = type === "offer" || type === "prepare" || type === "commit" || type === "abort";
       this.#gate((isForTarget ? this.#takingOver : this.#handingOver).receive(handover, from));
       return;
     }
@@ -267,6 +267,7 @@ export class Migrator implements PeerMessageHandler {
 
   #onFailed(originHash: bigint, reason: FailureReason, from: bigint): void {
     if (this.#conductor.onFailed(originHash, reason, from)) return;
+    if (this.#handingOver.onTargetFailed(originHash, reason, from)) return;
     const { source } = this.#departures;
     let isKnown = false;
     if (source.get(originHash)?.orchestrator === from) {

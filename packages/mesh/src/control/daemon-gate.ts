@@ -5,8 +5,8 @@ import type { Session } from "../session/session.ts";
 
 /** Type and origin, with which every message about a daemon begins. */
 const PREFIX_BYTES = 9;
-/** The types that begin something: "take a snapshot" and "here is one". */
-const LAST_REQUEST = 1;
+/** The types that begin something: "take a snapshot" and "here is one" of Net, "prepare" and "offer" of netmesh (docs/protocol/migration.md). */
+const REQUESTS = new Set([0, 1, 0x80, 0x87]);
 const MIGRATION_FAILED = 6;
 const COMPUTE_NOT_SUPPORTED = 2;
 
@@ -35,7 +35,7 @@ export class DaemonGate {
       return;
     }
     counters.daemonMessagesUnwanted++;
-    if (event.length < PREFIX_BYTES || (event[0] as number) > LAST_REQUEST) return;
+    if (event.length < PREFIX_BYTES || !REQUESTS.has(event[0] as number)) return;
     const refusal = new Uint8Array(PREFIX_BYTES + 2);
     refusal.set(event.subarray(0, PREFIX_BYTES));
     refusal[0] = MIGRATION_FAILED;

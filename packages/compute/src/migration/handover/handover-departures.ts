@@ -5,7 +5,12 @@ import type { ByteStream } from "../../runtime/peer-network.ts";
 import { encodeSnapshot, snapshotSize } from "../../state/snapshot.ts";
 import { backoffMs, MAX_MIGRATIONS } from "../conductor.ts";
 import type { Departures } from "../departures.ts";
-import { decodeFailureReason, MigrationError, migrationFailed } from "../failure-reason.ts";
+import {
+  decodeFailureReason,
+  type FailureReason,
+  MigrationError,
+  migrationFailed,
+} from "../failure-reason.ts";
 import { BUFFERED_EVENT_OVERHEAD, writeBufferedEvent } from "../messages.ts";
 import { Migration, type MigrationOwner } from "../migration.ts";
 import type { MigrationContext } from "../migration-context.ts";
@@ -216,6 +221,7 @@ export class HandoverDepartures implements MigrationOwner {
         error: undefined,
       };
       this.#handovers.set(originHash, handover);
+      this.#step(handover, "tick");
       void this.#listen(handover, stream);
       void this.#copy(handover, record, stream, encodeSnapshot(head), hasDeltas);
     } catch (error) {
@@ -242,6 +248,14 @@ export class HandoverDepartures implements MigrationOwner {
     const handover = this.#handovers.get(originHash);
     if (handover?.record === undefined) return false;
     this.#abort(handover, error);
+    return true;
+  }
+
+  /** The target refuses, in a message. Whether there is a handover to it. */
+  onTargetFailed(originHash: bigint, reason: FailureReason, from: bigint): boolean {
+    const handover = this.#handovers.get(originHash);
+    if (handover?.target !== from) return false;
+    this.#abort(handover, migrationFailed(originHash, reason, from));
     return true;
   }
 
@@ -450,11 +464,12 @@ export class HandoverDepartures implements MigrationOwner {
     const migration = job?.migration;
     const { store, nodeId } = this.#context;
     switch (effect) {
+      case "send-offer":
       case "send-prepare":
       case "send-commit":
       case "send-abort": {
         handover.lastSentMs = this.#context.nowMs();
-        const type = effect.slice("send-".length) as "prepare" | "commit" | "abort";
+        const type = effect.slice("send-".length) as "offer" | "prepare" | "commit" | "abort";
         this.#send(target, { type, originHash, moveId });
         break;
       }

@@ -9,6 +9,7 @@ const TYPES = {
   query: 0x84,
   abort: 0x85,
   refused: 0x86,
+  offer: 0x87,
 } as const;
 
 /** Type, origin hash, id of the move. */

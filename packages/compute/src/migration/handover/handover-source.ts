@@ -37,6 +37,8 @@ export type HandoverSourceInput =
 
 /** What it then has to do, in this order. */
 export type HandoverSourceEffect =
+  /** Tell the target what is coming; one that runs no daemons refuses it. */
+  | "send-offer"
   | "send-prepare"
   | "send-commit"
   | "send-abort"
@@ -67,7 +69,12 @@ const WITHDRAW: HandoverSourceStep = { phase: "withdrawing", effects: ["withdraw
 
 /** What is not in here changes nothing. */
 const TABLE: { readonly [P in HandoverSourcePhase]: Row } = {
-  copying: { copied: { phase: "preparing", effects: ["send-prepare"] }, refused: ABORT, cancel: ABORT },
+  copying: {
+    tick: { phase: "copying", effects: ["send-offer"] },
+    copied: { phase: "preparing", effects: ["send-prepare"] },
+    refused: ABORT,
+    cancel: ABORT,
+  },
   preparing: {
     tick: { phase: "preparing", effects: ["send-prepare"] },
     prepared: RECORD,
