@@ -85,6 +85,7 @@ export { MemorySnapshotStore, type MemorySnapshotStoreOptions } from "./durabili
 export {
   DEFAULT_MAX_CONCURRENT_SNAPSHOTS,
   type KeeperEvent,
+  type RestoreOptions,
   type RestoreReport,
   SnapshotKeeper,
   type SnapshotKeeperOptions,
@@ -163,6 +164,7 @@ export {
 export { MAX_HANDOVER_PART_SIZE } from "./migration/handover/handover-arrivals.ts";
 export { MAX_HANDOVER_SNAPSHOT_SIZE } from "./migration/handover/handover-departures.ts";
 export { type HandoverStore, VolatileHandoverStore } from "./migration/handover-store.ts";
+export type { HeldBackDaemon } from "./migration/held-back.ts";
 export {
   decodeMigrationMessage,
   encodeMigrationMessage,

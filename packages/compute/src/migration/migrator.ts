@@ -6,8 +6,10 @@ import { Departures } from "./departures.ts";
 import { type FailureReason, MigrationError } from "./failure-reason.ts";
 import { HandoverArrivals } from "./handover/handover-arrivals.ts";
 import { HandoverDepartures } from "./handover/handover-departures.ts";
+import { markerName } from "./handover/handover-marker.ts";
 import { decodeHandoverMessage, encodeHandoverMessage } from "./handover/handover-messages.ts";
 import { VolatileHandoverStore } from "./handover-store.ts";
+import type { HeldBackDaemon } from "./held-back.ts";
 import { decodeMigrationMessage, encodeMigrationMessage, type MigrationMessage } from "./messages.ts";
 import type { Migration } from "./migration.ts";
 import type { MigrationContext } from "./migration-context.ts";
@@ -20,6 +22,7 @@ import type {
 } from "./migrator-options.ts";
 import type { MigrationPhase } from "./phases.ts";
 import { movedAway } from "./source.ts";
+import type { TargetRecord } from "./target.ts";
 
 const TICK_MS = 250;
 /** Messages that a node sends itself in answer to one. */
@@ -52,6 +55,8 @@ export class Migrator implements PeerMessageHandler {
   };
   /** Messages of this node to itself that wait for their turn. */
   readonly #local: MigrationMessage[] = [];
+  /** What the store knew at the start, by origin: no more than it has markers. */
+  readonly #heldBack: Map<bigint, HeldBackDaemon> = new Map();
   #isDraining = false;
   #ticker: unknown;
   #isShutDown = false;
@@ -150,12 +155,40 @@ export class Migrator implements PeerMessageHandler {
     return node === undefined ? this.#departures.explainAbsence(originHash) : movedAway(originHash, node);
   }
 
-  /** Goes on with handovers that a crash or shutdown has left undecided; called by the runtime. Rejects with what the store does. */
+  /** Goes on with moves that a crash or shutdown has left undecided; called by the runtime. Rejects with what the store does. */
   async start(): Promise<void> {
     if (this.#context.options.store === undefined) return;
-    await this.#handingOver.restart();
-    await this.#takingOver.restart();
+    const found = [
+      ...(await this.#departures.restart()),
+      ...(await this.#takingOver.restart()),
+      ...(await this.#handingOver.restart()),
+    ];
+    this.#heldBack.clear();
+    for (const heldBack of found) this.#heldBack.set(heldBack.originHash, heldBack);
     this.#arm();
+  }
+
+  /** The daemons in the store that a start of this node must not restore, as they live elsewhere or may. */
+  heldBack(): HeldBackDaemon[] {
+    return [...this.#heldBack.values()];
+  }
+
+  /**
+   * The application knows that a daemon which left in the messages of Net does not live where it went, and never will: its snapshot may be restored
+   * here. Resolves once that is stored. Rejects with `already-migrating` for one that is decided about by its other node, and as the store does;
+   * resolves to false for any other.
+   */
+  async reclaim(originHash: bigint): Promise<boolean> {
+    const found = this.#heldBack.get(originHash);
+    if (found === undefined) return false;
+    if (found.why !== "departed") {
+      const text = `${hexId(found.node)} decides about ${hexId(originHash)}`;
+      throw new MigrationError("already-migrating", text, { originHash, node: found.node });
+    }
+    await this.#context.store.deleteMarker(markerName("departed", originHash));
+    this.#heldBack.delete(originHash);
+    this.#departures.forget(originHash);
+    return true;
   }
 
   /** Takes a message of subprotocol 0x0500; called by the network. */
@@ -261,8 +294,14 @@ export class Migrator implements PeerMessageHandler {
     const record = target.get(originHash) ?? target.completed(originHash);
     if (record?.orchestrator !== from) return false;
     this.#departures.forget(originHash);
-    void this.#arrivals.onActivateTarget(originHash);
+    void this.#activate(originHash, target.get(originHash));
     return true;
+  }
+
+  /** What this node had stored of the daemon is of an earlier life here. */
+  async #activate(originHash: bigint, arriving: TargetRecord | undefined): Promise<void> {
+    if (arriving !== undefined) await this.#departures.settle(originHash, arriving.host.identity.entityId);
+    await this.#arrivals.onActivateTarget(originHash);
   }
 
   #onFailed(originHash: bigint, reason: FailureReason, from: bigint): void {

@@ -6,6 +6,7 @@ import { decodeSnapshot, type StateSnapshot, sealSnapshot } from "../../state/sn
 import { type Arrivals, arrivingIdentity, makeHost, rebind, requireEntry, restoreHost } from "../arrivals.ts";
 import type { Departures } from "../departures.ts";
 import { encodeFailureReason, type FailureReason, failureOf, MigrationError } from "../failure-reason.ts";
+import type { HeldBackDaemon } from "../held-back.ts";
 import { readBufferedEvent } from "../messages.ts";
 import type { MigrationContext } from "../migration-context.ts";
 import { MAX_PARTIALS, MAX_PARTIALS_PER_PEER } from "../snapshot-reassembler.ts";
@@ -80,9 +81,9 @@ export class HandoverArrivals {
     return this.#arriving.has(originHash);
   }
 
-  /** Goes on with what the store knows. */
-  async restart(): Promise<void> {
-    if (!this.#isDurable) return;
+  /** Goes on with what the store knows, and says which daemons wait for a decision. */
+  async restart(): Promise<HeldBackDaemon[]> {
+    const heldBack: HeldBackDaemon[] = [];
     for (const marker of await handoverMarkers(this.#context.store, "in")) {
       const { originHash, moveId, node: source, entityId, isCommitted } = marker;
       const base = {
@@ -94,9 +95,14 @@ export class HandoverArrivals {
         entityId,
         lastSentMs: 0,
       };
-      if (isCommitted) this.#remember({ ...base, phase: "live" });
-      else this.#arriving.set(originHash, { ...base, phase: "prepared" });
+      if (isCommitted) {
+        this.#remember({ ...base, phase: "live" });
+        continue;
+      }
+      this.#arriving.set(originHash, { ...base, phase: "prepared" });
+      heldBack.push({ originHash, node: source, why: "arriving" });
     }
+    return heldBack;
   }
 
   /** Takes a stream of a source. Never rejects. */
@@ -312,7 +318,9 @@ export class HandoverArrivals {
     this.#onReturn(arrival.originHash);
     if (!this.#isDurable) return;
     // That this node has let it go once is over: whoever hands it over has had it since.
-    await this.#context.store.deleteMarker(markerName("out", arrival.originHash));
+    for (const role of ["out", "departed"] as const) {
+      await this.#context.store.deleteMarker(markerName(role, arrival.originHash));
+    }
     await this.#mark(arrival, true);
   }
 

@@ -11,6 +11,7 @@ import {
   MigrationError,
   migrationFailed,
 } from "../failure-reason.ts";
+import type { HeldBackDaemon } from "../held-back.ts";
 import { BUFFERED_EVENT_OVERHEAD, writeBufferedEvent } from "../messages.ts";
 import { Migration, type MigrationOwner } from "../migration.ts";
 import type { MigrationContext } from "../migration-context.ts";
@@ -125,8 +126,9 @@ export class HandoverDepartures implements MigrationOwner {
     });
   }
 
-  /** Goes on with what the store knows: daemons that were handed over before this process began. */
-  async restart(): Promise<void> {
+  /** Goes on with what the store knows, and says what that is: daemons that were handed over before this process began. */
+  async restart(): Promise<HeldBackDaemon[]> {
+    const heldBack: HeldBackDaemon[] = [];
     for (const { originHash, moveId, node, entityId } of await handoverMarkers(this.#context.store, "out")) {
       const nowMs = this.#context.nowMs();
       this.#handovers.set(originHash, {
@@ -144,7 +146,9 @@ export class HandoverDepartures implements MigrationOwner {
         bytes: 0,
         error: undefined,
       });
+      heldBack.push({ originHash, node, why: "handed-over" });
     }
+    return heldBack;
   }
 
   /** Where a daemon was handed over to, as long as the target has not confirmed. */
