@@ -339,6 +339,16 @@ describe("a crash", () => {
     expect(await stores[0]?.listMarkers()).toEqual([]);
   });
 
+  it("in the messages of Net that is never confirmed leaves the daemon to the application at once", async () => {
+    const { net, a } = await pair();
+    net.fault = ({ type }) => (type === "activate-target" ? { copies: 0 } : undefined);
+    const migration = await finished(net, await a.migrator.startMigration(ORIGIN, B, { form: "net" }));
+    expect(migration.error?.code).toBe("timeout");
+    expect(migration.liveCopy).toEqual({ kind: "undecided", source: A, target: B });
+    expect(a.migrator.heldBack()).toEqual([{ originHash: ORIGIN, node: B, why: "departed" }]);
+    expect(await a.migrator.reclaim(ORIGIN)).toBe(true);
+  });
+
   it("after a move in the messages of Net finds nothing of the daemon at its source", async () => {
     const { net, a, stores } = await pair();
     const snapshot = await a.runtime.snapshot(ORIGIN);

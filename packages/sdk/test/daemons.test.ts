@@ -1,29 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { type DaemonFactory, DaemonRuntime, type DaemonRuntimeOptions, type Mesh } from "../src/index.ts";
+import { DaemonRuntime, type DaemonRuntimeOptions, type Mesh } from "../src/index.ts";
+import { counter, KIND, number, toNumber } from "./counting-daemon.ts";
 import { openMesh } from "./open-mesh.ts";
-
-const KIND = "counter";
-
-/** Counts its events, and says how many there were. */
-const counter: DaemonFactory = () => {
-  let count = 0;
-  return {
-    name: KIND,
-    process: () => number(++count),
-    snapshot: () => number(count),
-    restore: (state) => {
-      count = toNumber(state);
-    },
-  };
-};
-
-const number = (value: number): Uint8Array => {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, value);
-  return bytes;
-};
-const toNumber = (bytes: Uint8Array | undefined): number =>
-  bytes === undefined ? Number.NaN : new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
 
 const runtimes: DaemonRuntime[] = [];
 

@@ -454,6 +454,9 @@ export class Conductor implements MigrationOwner {
     if (this.#jobs.get(originHash) !== job) return;
     const phase = job.record?.phase;
     const { record } = job;
+    if (job.entityId !== undefined && this.#context.options.store !== undefined) {
+      this.#context.heldBack.set(originHash, { originHash, node: targetNode, why: "departed" });
+    }
     this.#end(job);
     if (phase !== undefined && isAfter(phase, "replay") && !this.#isLocal(job)) {
       job.migration.setLiveCopy({ kind: "undecided", source: sourceNode, target: targetNode });

@@ -283,6 +283,8 @@ export class Departures {
 
   /** Forgets that a daemon has left, as it is back. */
   forget(originHash: bigint): void {
+    const { heldBack } = this.#context;
+    if (heldBack.get(originHash)?.why === "departed") heldBack.delete(originHash);
     this.#departed.delete(originHash);
   }
 

@@ -1,5 +1,5 @@
 /**
- * A daemon of which the store had a snapshot when the runtime started, but that lives, or may live, on another node: it is not restored.
+ * A daemon of which the store may have a snapshot, but that lives, or may live, on another node: it is not restored.
  *
  * | Why | Where it lives | What ends it |
  * |---|---|---|

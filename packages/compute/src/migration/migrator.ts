@@ -55,8 +55,6 @@ export class Migrator implements PeerMessageHandler {
   };
   /** Messages of this node to itself that wait for their turn. */
   readonly #local: MigrationMessage[] = [];
-  /** What the store knew at the start, by origin: no more than it has markers. */
-  readonly #heldBack: Map<bigint, HeldBackDaemon> = new Map();
   #isDraining = false;
   #ticker: unknown;
   #isShutDown = false;
@@ -68,6 +66,7 @@ export class Migrator implements PeerMessageHandler {
       options,
       store: options.store ?? new VolatileHandoverStore(),
       stats: this.#stats,
+      heldBack: new Map(),
       nodeId: parts.network.nodeId,
       nowMs: () => Number(parts.time.unixTimeNs() / 1_000_000n),
       send: (to, message) => this.#send(to, message),
@@ -163,14 +162,13 @@ export class Migrator implements PeerMessageHandler {
       ...(await this.#takingOver.restart()),
       ...(await this.#handingOver.restart()),
     ];
-    this.#heldBack.clear();
-    for (const heldBack of found) this.#heldBack.set(heldBack.originHash, heldBack);
+    for (const daemon of found) this.#context.heldBack.set(daemon.originHash, daemon);
     this.#arm();
   }
 
-  /** The daemons in the store that a start of this node must not restore, as they live elsewhere or may. */
+  /** The daemons in the store that must not be restored here, as they live elsewhere or may. */
   heldBack(): HeldBackDaemon[] {
-    return [...this.#heldBack.values()];
+    return [...this.#context.heldBack.values()];
   }
 
   /**
@@ -179,14 +177,15 @@ export class Migrator implements PeerMessageHandler {
    * resolves to false for any other.
    */
   async reclaim(originHash: bigint): Promise<boolean> {
-    const found = this.#heldBack.get(originHash);
+    const { heldBack, store } = this.#context;
+    const found = heldBack.get(originHash);
     if (found === undefined) return false;
     if (found.why !== "departed") {
       const text = `${hexId(found.node)} decides about ${hexId(originHash)}`;
       throw new MigrationError("already-migrating", text, { originHash, node: found.node });
     }
-    await this.#context.store.deleteMarker(markerName("departed", originHash));
-    this.#heldBack.delete(originHash);
+    await store.deleteMarker(markerName("departed", originHash));
+    heldBack.delete(originHash);
     this.#departures.forget(originHash);
     return true;
   }

@@ -1,4 +1,4 @@
-import type { ChannelMembership } from "@netmesh/compute";
+import type { ChannelMembership, Subscription as DaemonSubscription } from "@netmesh/compute";
 import { TokenChain } from "@netmesh/crypto";
 import type { Mesh } from "../mesh.ts";
 import type { ChannelMessage, Subscription } from "../subscription.ts";
@@ -34,6 +34,31 @@ export class ChannelFeed implements ChannelMembership {
     this.#subscriptions.set(key, subscription);
     await before?.unsubscribe();
     void this.#run(key, subscription, originHash);
+  }
+
+  /**
+   * Makes a daemon that was restored a member again: now, and if that fails, whenever the publisher connects, as long as `isWanted`. Its token is the
+   * one that it had.
+   */
+  resume(
+    { publisher, channel, token }: DaemonSubscription,
+    originHash: bigint,
+    isWanted: () => boolean,
+  ): void {
+    const attempt = async (): Promise<void> => {
+      if (!isWanted() || this.#subscriptions.has(keyOf(publisher, channel, originHash))) return;
+      await this.subscribe(publisher, channel, token, originHash);
+    };
+    attempt().catch(() => {
+      const again = ({ peer }: { readonly peer: { readonly nodeId: bigint } }): void => {
+        if (peer.nodeId !== publisher) return;
+        attempt().then(
+          () => this.#mesh.removeEventListener("peer-connected", again),
+          () => undefined,
+        );
+      };
+      this.#mesh.addEventListener("peer-connected", again);
+    });
   }
 
   async unsubscribe(publisher: bigint, channel: string, originHash: bigint): Promise<void> {

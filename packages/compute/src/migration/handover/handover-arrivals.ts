@@ -54,6 +54,8 @@ export class HandoverArrivals {
   readonly #arriving: Map<bigint, Arrival> = new Map();
   /** Those that live here, by origin; at most `MAX_HANDED_IN`. */
   readonly #live: Map<bigint, Arrival> = new Map();
+  /** What is being removed from the store, by origin: of what was arriving, and no more. */
+  readonly #discarding: Map<bigint, Promise<void>> = new Map();
   /** Bytes of whole snapshots being read: at most `MAX_HANDOVER_SNAPSHOT_SIZE` for all together. */
   #snapshotBytes = 0;
 
@@ -99,8 +101,13 @@ export class HandoverArrivals {
         this.#remember({ ...base, phase: "live" });
         continue;
       }
-      this.#arriving.set(originHash, { ...base, phase: "prepared" });
       heldBack.push({ originHash, node: source, why: "arriving" });
+      if (!(await this.#isStored(entityId))) {
+        // It was not prepared, or is not wanted any more: the source has it.
+        await this.#context.store.deleteMarker(markerName("in", originHash));
+        continue;
+      }
+      this.#arriving.set(originHash, { ...base, phase: "prepared" });
     }
     return heldBack;
   }
@@ -198,7 +205,7 @@ export class HandoverArrivals {
         if (isComplete) throw malformed(originHash);
         if (type === "state") whole.add(payload);
         else if (type === "state-end" && arrival.host === undefined) {
-          this.#admit(arrival, await restoreHost(this.#context, checked(originHash, whole.take())));
+          await this.#admit(arrival, await restoreHost(this.#context, checked(originHash, whole.take())));
         } else if (type === "head") await this.#takeHead(arrival, checked(originHash, payload.slice()));
         else if (type === "part") part.add(payload);
         else if (type === "part-end" && arrival.host !== undefined)
@@ -230,19 +237,42 @@ export class HandoverArrivals {
       const host = await makeHost(this.#context, entry, identity, (daemon, options) =>
         DaemonHost.create(identity, daemon, options),
       );
-      this.#admit(arrival, host);
+      await this.#admit(arrival, host);
     } finally {
       if (identity !== entry.identity) identity.zeroize();
     }
   }
 
-  #admit(arrival: Arrival, host: DaemonHost): void {
-    if (this.#arriving.get(arrival.originHash) !== arrival || host.originHash !== arrival.originHash) {
+  async #admit(arrival: Arrival, host: DaemonHost): Promise<void> {
+    const { originHash } = arrival;
+    if (this.#arriving.get(originHash) !== arrival || host.originHash !== originHash) {
       void host.close();
-      throw aborted(arrival.originHash);
+      throw aborted(originHash);
     }
     arrival.host = host;
     arrival.entityId = host.identity.entityId;
+    if (this.#isDurable) await this.#announce(arrival, arrival.entityId);
+  }
+
+  /**
+   * The marker goes before the snapshot, and nothing older may be there: a start that finds the marker alone knows that the daemon was not prepared,
+   * and none ever finds the snapshot alone.
+   */
+  async #announce(arrival: Arrival, entityId: Uint8Array): Promise<void> {
+    const { originHash } = arrival;
+    await this.#discarding.get(originHash);
+    await this.#context.store.forget(entityId);
+    if (this.#arriving.get(originHash) !== arrival) throw aborted(originHash);
+    await this.#mark(arrival, false);
+  }
+
+  async #isStored(entityId: Uint8Array): Promise<boolean> {
+    try {
+      return (await this.#context.store.get(entityId)) !== undefined;
+    } catch {
+      // It is there, though it cannot be read now.
+      return true;
+    }
   }
 
   #reserve(size: number): void {
@@ -291,7 +321,7 @@ export class HandoverArrivals {
     );
   }
 
-  /** The daemon with its key, sealed for this very node, then who decides about it. */
+  /** The daemon with its key, sealed for this very node; who decides about it is there already. */
   async #persistPrepared(arrival: Arrival): Promise<void> {
     const { host } = arrival;
     if (!this.#isDurable || host === undefined) return;
@@ -302,12 +332,7 @@ export class HandoverArrivals {
     const snapshot =
       targetPublicKey === undefined ? taken : sealSnapshot(taken, host.identity, { targetPublicKey });
     const { kind } = requireEntry(this.#context, arrival.originHash);
-    if (!(await store.put(snapshot, kind))) {
-      // An older life of the daemon on this node, by another clock.
-      await store.forget(snapshot.entityId);
-      await store.put(snapshot, kind);
-    }
-    await this.#mark(arrival, false);
+    if (!(await store.put(snapshot, kind))) throw new Error("the store has another snapshot of the daemon");
   }
 
   /** After a restart the daemon is made first: only one that can live here is committed. */
@@ -351,6 +376,7 @@ export class HandoverArrivals {
     const { originHash, host, source } = arrival;
     if (host === undefined) return;
     const { parts, emit } = this.#context;
+    void arrival.stream?.close();
     this.#arriving.delete(originHash);
     this.#remember(arrival);
     this.#departures.forget(originHash);
@@ -366,12 +392,21 @@ export class HandoverArrivals {
     stream?.abort();
     void host?.close();
     if (!this.#isDurable || entityId === undefined) return;
+    const discarding = this.#remove(originHash, entityId).finally(() => {
+      if (this.#discarding.get(originHash) === discarding) this.#discarding.delete(originHash);
+    });
+    this.#discarding.set(originHash, discarding);
+  }
+
+  /** The snapshot goes before the marker. Should the store fail, the source is asked again at the next start, and says the same. */
+  async #remove(originHash: bigint, entityId: Uint8Array): Promise<void> {
     const { store } = this.#context;
-    // Should the store fail, the source is asked again at the next start, and says the same.
-    void (async () => {
-      await store.deleteMarker(markerName("in", originHash));
+    try {
       await store.forget(entityId);
-    })().catch(() => {});
+      await store.deleteMarker(markerName("in", originHash));
+    } catch {
+      // What is left is told apart at the next start.
+    }
   }
 
   #remember(arrival: Arrival): void {

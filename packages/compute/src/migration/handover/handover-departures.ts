@@ -442,8 +442,14 @@ export class HandoverDepartures implements MigrationOwner {
         if (reason === undefined) continue;
         this.#abort(handover, migrationFailed(handover.originHash, reason, handover.target));
       }
-    } catch {
-      // Whoever writes hears of it, too.
+    } catch (error) {
+      // The target is gone, or has begun anew: it is prepared for nothing.
+      const { originHash, target: node } = handover;
+      const text = `the stream has failed: ${messageOf(error)}`;
+      this.#abort(
+        handover,
+        new MigrationError("target-unavailable", text, { originHash, node, cause: error }),
+      );
     }
   }
 
