@@ -166,6 +166,7 @@ export class HandoverArrivals {
     const isBusy = this.#arriving.has(originHash) || this.#arrivals.orchestratorOf(originHash) !== undefined;
     if (isBusy)
       throw new MigrationError("already-migrating", `${hexId(originHash)} is arriving`, { originHash });
+    this.#context.parts.factories.admit(originHash, source);
     const refusal = this.#arrivals.refusalOf(originHash);
     if (refusal !== undefined) throw new Refusal(originHash, refusal);
     const { expectedOrchestrator = source } = requireEntry(this.#context, originHash);
