@@ -280,6 +280,15 @@ export type { MemberAddress, MemberPlan, RemoteMembers, RuntimePlacement } from 
 export { GROUP_SEED_SIZE, MAX_GROUP_MEMBERS, replicaGroupId, replicaIdentity } from "./groups/member-keys.ts";
 export type { GroupHealth, MemberInfo } from "./groups/member-roster.ts";
 export type { MemberLoad, RouteContext, RoutingStrategy } from "./groups/member-router.ts";
+export {
+  type HostedMember,
+  MAX_HOSTED_MEMBERS,
+  MAX_MEMBERS_PER_NODE,
+  MemberHost,
+  type MemberHostOptions,
+} from "./groups/remote/member-host.ts";
+export { MemberLinks, type MemberLinksOptions } from "./groups/remote/member-links.ts";
+export type { MemberNetwork } from "./groups/remote/member-network.ts";
 export { ReplicaGroup, type ReplicaGroupConfig } from "./groups/replica-group.ts";
 export { ScalableGroup } from "./groups/scalable-group.ts";
 export {

@@ -20,6 +20,7 @@ export {
   GroupError,
   type GroupHealth,
   type HeldBackDaemon,
+  type HostedMember,
   type MemberInfo,
   type MemberLoad,
   MemorySnapshotStore,

@@ -52,10 +52,10 @@ describe("a daemon on a mesh", () => {
   });
 
   it("moves to another node with its count and its key, and is not here any more", async () => {
-    const { b, home, away } = await pair();
+    const { a, b, home, away } = await pair();
     const daemon = await home.spawn(KIND);
     for (let i = 0; i < 3; i++) await daemon.deliver(number(0));
-    away.expectMigration(KIND, daemon.originHash);
+    away.acceptMigration(KIND, (_, from) => from === a.nodeId);
     const move = await daemon.migrate(b.nodeId);
     const phases: string[] = [];
     for await (const phase of move.phases()) phases.push(phase);
@@ -65,6 +65,7 @@ describe("a daemon on a mesh", () => {
     const [output] = await away.deliver(daemon.originHash, number(0));
     expect(toNumber(output?.payload)).toBe(4);
     await expect(daemon.deliver(number(0))).rejects.toMatchObject({ code: "migrated", node: b.nodeId });
+    await expect.poll(() => a.stats().streams + b.stats().streams).toBe(0);
   });
 
   it("moves through a relay", async () => {
@@ -99,6 +100,24 @@ describe("a daemon on a mesh", () => {
     });
     expect(toNumber((await daemon.deliver(number(0)))[0]?.payload)).toBe(1);
     expect(b.stats().counters.daemonMessagesUnwanted).toBeGreaterThan(0);
+  });
+
+  it("is refused by a node that runs none, which says nothing to anything else", async () => {
+    const [a, b] = [await openMesh(), await openMesh()];
+    await a.connect(b.contact);
+    const heard: number[][] = [];
+    a.daemons.network.setHandler({ receive: (message) => void heard.push([...message]) });
+    const origin = [1, 2, 3, 4, 5, 6, 7, 8];
+    for (let type = 0; type <= 9; type++) {
+      a.daemons.network.send(b.nodeId, Uint8Array.of(type, ...origin, ...new Array<number>(20).fill(0)));
+    }
+    await expect.poll(() => b.stats().counters.daemonMessagesUnwanted).toBe(10);
+    await expect
+      .poll(() => heard)
+      .toEqual([
+        [6, ...origin, 2, 0],
+        [6, ...origin, 2, 0],
+      ]);
   });
 
   it("is given what is published on its channels, also where it has moved to", async () => {

@@ -22,7 +22,7 @@ import { type FactoryEntry, type FactoryPlan, FactoryRegistry } from "../factory
 import { ForkGroup, type ForkGroupConfig } from "../groups/fork-group.ts";
 import type { GroupContext } from "../groups/group-members.ts";
 import { LocalMembers } from "../groups/local-members.ts";
-import type { MemberPlan, RuntimePlacement } from "../groups/member-hosting.ts";
+import type { MemberPlan, RemoteMembers, RuntimePlacement } from "../groups/member-hosting.ts";
 import { ReplicaGroup, type ReplicaGroupConfig } from "../groups/replica-group.ts";
 import { StandbyGroup, type StandbyGroupConfig } from "../groups/standby-group.ts";
 import type { CausalEvent } from "../state/causal-event.ts";
@@ -513,6 +513,11 @@ export class DaemonRuntime {
   /** All daemons that live here. Never gated by the state. */
   daemons(): DaemonHandle[] {
     return this.#daemons.origins().map((originHash) => this.daemon(originHash) as DaemonHandle);
+  }
+
+  /** The members of groups that live here, for a {@link MemberHost}. */
+  get members(): RemoteMembers {
+    return this.#groupContext.local;
   }
 
   /** Whether a daemon that lives here belongs to a group. Never gated by the state. */

@@ -13,6 +13,7 @@ import {
   type ForkGroup,
   type ForkGroupConfig,
   type HeldBackDaemon,
+  type HostedMember,
   type Migration,
   MigrationError,
   type MigrationEvent,
@@ -44,6 +45,7 @@ import {
   type StartReport,
 } from "./durability.ts";
 import type { MeshDaemons } from "./mesh-daemons.ts";
+import { MeshGroups } from "./mesh-groups.ts";
 
 /** How a {@link DaemonRuntime} behaves. */
 export interface DaemonRuntimeOptions
@@ -58,6 +60,12 @@ export interface DaemonRuntimeOptions
   readonly store?: SnapshotStore;
   /** When daemons are stored there, besides when they are spawned or arrive; every 1000 ms by default. */
   readonly snapshots?: SnapshotOptions;
+  /**
+   * Whether a member of another node's group may live here, for as long as that node is there; none may by default. Its kind has to be registered.
+   */
+  readonly acceptMembers?: (member: HostedMember) => boolean;
+  /** How long such members outlive the connection to their group's node, in milliseconds; 30 000 by default. */
+  readonly memberLeaseMs?: number;
   /** Told of migrations, of snapshots, and of what happens to daemons. */
   readonly onEvent?: (event: MigrationEvent | RegistryEvent | SnapshotEvent) => void;
 }
@@ -68,6 +76,7 @@ export class DaemonRuntime implements AsyncDisposable {
   readonly #migrator: Migrator;
   readonly #feed: ChannelFeed;
   readonly #network: MeshDaemons;
+  readonly #groups: MeshGroups;
   /** Makes events of bare payloads. */
   readonly #chain: CausalChain;
   readonly #durability: Durability | undefined;
@@ -96,7 +105,7 @@ export class DaemonRuntime implements AsyncDisposable {
    * a second one takes the first one's place.
    */
   constructor(mesh: Mesh, options: DaemonRuntimeOptions = {}) {
-    const { onEvent, snapshots = {}, ...migratorOptions } = options;
+    const { onEvent, snapshots = {}, acceptMembers, memberLeaseMs, ...migratorOptions } = options;
     const { network, staticKey } = mesh.daemons;
     this.#network = network;
     this.#chain = CausalChain.genesis(mesh.nodeId);
@@ -106,8 +115,10 @@ export class DaemonRuntime implements AsyncDisposable {
     });
     const channels = this.#feed;
     let migrator: Migrator | undefined;
+    this.#groups = new MeshGroups(mesh, network);
     this.#compute = new ComputeRuntime({
       channels,
+      placement: this.#groups.placement,
       peers: {
         network,
         createHandler: (parts) => {
@@ -127,6 +138,9 @@ export class DaemonRuntime implements AsyncDisposable {
       ...(onEvent === undefined ? {} : { onEvent }),
     });
     this.#migrator = migrator as unknown as Migrator;
+    if (acceptMembers !== undefined) {
+      this.#groups.host(this.#compute.members, staticKey, acceptMembers, memberLeaseMs);
+    }
     const { store } = options;
     this.#durability = store && keepDaemons(this.#compute, store, staticKey, snapshots, onEvent);
   }
@@ -254,21 +268,26 @@ export class DaemonRuntime implements AsyncDisposable {
   }
 
   /**
-   * A group of workers of one kind on this node, with keys that follow from a seed. Rejects with a `GroupError` (`invalid-config`,
-   * `registry-failed`), `not-ready`, `shutting-down` or `factory-not-found`; nothing is left of it then. As all groups.
+   * A group of workers of one kind, with keys that follow from a seed, on this node and those that match its filter, that this node has connected
+   * to and that take members in (`acceptMembers`). What was on a node that is lost is made anew elsewhere. Rejects with a `GroupError`
+   * (`invalid-config`, `placement-failed`, `registry-failed`), `not-ready`, `shutting-down` or `factory-not-found`; nothing is left of it then. As
+   * all groups.
    */
-  replicaGroup(kind: string, config: ReplicaGroupConfig): Promise<ReplicaGroup> {
-    return this.#compute.replicaGroup(kind, config);
+  async replicaGroup(kind: string, config: ReplicaGroupConfig): Promise<ReplicaGroup> {
+    await this.#groups.probe();
+    return this.#groups.watch(await this.#compute.replicaGroup(kind, config));
   }
 
-  /** A group of independent descendants of one chain, on this node. */
-  forkGroup(kind: string, config: ForkGroupConfig): Promise<ForkGroup> {
-    return this.#compute.forkGroup(kind, config);
+  /** A group of independent descendants of one chain. */
+  async forkGroup(kind: string, config: ForkGroupConfig): Promise<ForkGroup> {
+    await this.#groups.probe();
+    return this.#groups.watch(await this.#compute.forkGroup(kind, config));
   }
 
-  /** A daemon, and others on this node that take its place when it fails. */
-  standbyGroup(kind: string, config: StandbyGroupConfig): Promise<StandbyGroup> {
-    return this.#compute.standbyGroup(kind, config);
+  /** A daemon, and others that take its place when it fails, or its node is lost. */
+  async standbyGroup(kind: string, config: StandbyGroupConfig): Promise<StandbyGroup> {
+    await this.#groups.probe();
+    return this.#groups.watch(await this.#compute.standbyGroup(kind, config));
   }
 
   /** Allows a daemon whose key is known here to arrive without it. Throws as {@link expectMigration}. */
@@ -422,6 +441,7 @@ export class DaemonRuntime implements AsyncDisposable {
     this.#migrator.shutdown();
     if (this.isReady) await this.#durability?.keeper.snapshotAll();
     await this.#durability?.keeper.close();
+    this.#groups.close();
     await Promise.all([this.#compute.shutdown(graceMs), this.#feed.close()]);
   }
 
