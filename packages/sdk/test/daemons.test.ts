@@ -68,6 +68,20 @@ describe("a daemon on a mesh", () => {
     await expect.poll(() => a.stats().streams + b.stats().streams).toBe(0);
   });
 
+  it("moves to a node that fits, which has announced that it runs daemons", async () => {
+    const { a, b, home, away } = await pair();
+    const daemon = await home.spawn(KIND);
+    const filter = { requireTags: ["roomy"] };
+    await expect(home.migrateAnywhere(daemon.originHash, { filter })).rejects.toMatchObject({
+      code: "no-target-available",
+    });
+    await b.announceCapabilities({ tags: ["roomy"] });
+    await expect.poll(() => a.findNodes(filter)).toEqual([b.nodeId]);
+    away.expectMigration(KIND, daemon.originHash);
+    await (await home.migrateAnywhere(daemon.originHash, { filter })).done;
+    expect(away.daemonCount).toBe(1);
+  });
+
   it("moves through a relay", async () => {
     const [a, relay, b] = [await openMesh({ nat: false }), await openMesh(), await openMesh({ nat: false })];
     await a.connect(relay.contact);

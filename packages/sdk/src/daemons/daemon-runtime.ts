@@ -1,4 +1,5 @@
 import {
+  type CapabilityFilter,
   CausalChain,
   type CausalEvent,
   DaemonRuntime as ComputeRuntime,
@@ -27,6 +28,7 @@ import {
   type ReplicaGroup,
   type ReplicaGroupConfig,
   type RuntimeState,
+  Scheduler,
   type SnapshotStore,
   type SpawnOptions,
   type StandbyGroup,
@@ -45,14 +47,12 @@ import {
   type StartReport,
 } from "./durability.ts";
 import type { MeshDaemons } from "./mesh-daemons.ts";
+import { MeshDirectory } from "./mesh-directory.ts";
 import { MeshGroups } from "./mesh-groups.ts";
 
 /** How a {@link DaemonRuntime} behaves. */
 export interface DaemonRuntimeOptions
-  extends Pick<
-    MigratorOptions,
-    "authorize" | "chooseTarget" | "phaseTimeoutMs" | "bufferLimits" | "reassemblerLimits"
-  > {
+  extends Pick<MigratorOptions, "authorize" | "phaseTimeoutMs" | "bufferLimits" | "reassemblerLimits"> {
   /**
    * Where daemons survive a crash of this process, also in the middle of a move; without it they are in memory only. One store for each node;
    * stays the caller's to close. The mesh needs a lasting `identity`: keys of daemons are stored sealed for this node.
@@ -75,6 +75,7 @@ export class DaemonRuntime implements AsyncDisposable {
   readonly #compute: ComputeRuntime;
   readonly #migrator: Migrator;
   readonly #feed: ChannelFeed;
+  readonly #mesh: Mesh;
   readonly #network: MeshDaemons;
   readonly #groups: MeshGroups;
   /** Makes events of bare payloads. */
@@ -107,6 +108,7 @@ export class DaemonRuntime implements AsyncDisposable {
   constructor(mesh: Mesh, options: DaemonRuntimeOptions = {}) {
     const { onEvent, snapshots = {}, acceptMembers, memberLeaseMs, ...migratorOptions } = options;
     const { network, staticKey } = mesh.daemons;
+    this.#mesh = mesh;
     this.#network = network;
     this.#chain = CausalChain.genesis(mesh.nodeId);
     this.#feed = new ChannelFeed(mesh, async (originHash, { data }) => {
@@ -319,6 +321,23 @@ export class DaemonRuntime implements AsyncDisposable {
       throw new MigrationError("target-unavailable", `no session with ${node}`, { originHash, node });
     }
     return await this.#migrator.startMigration(originHash, target, options);
+  }
+
+  /**
+   * As {@link migrate}, to a node that matches the filter and has announced that it runs daemons: of several, the one with the lowest id. Rejects
+   * with `no-target-available` when there is none.
+   */
+  async migrateAnywhere(
+    originHash: bigint,
+    options: MigrationOptions & { readonly filter?: CapabilityFilter } = {},
+  ): Promise<Migration> {
+    const { filter = {}, ...migrationOptions } = options;
+    const canGo = (nodeId: bigint): boolean =>
+      options.transportIdentity === false || this.#network.staticKeyOf(nodeId) !== undefined;
+    const scheduler = new Scheduler(new MeshDirectory(this.#mesh, this.#network, canGo));
+    const [target] = scheduler.findMigrationTargets(filter, this.#mesh.nodeId);
+    if (target !== undefined) return await this.migrate(originHash, target, migrationOptions);
+    throw new MigrationError("no-target-available", "no node fits", { originHash });
   }
 
   /** A migration that this node conducts. */

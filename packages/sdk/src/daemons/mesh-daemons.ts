@@ -78,14 +78,13 @@ export class MeshDaemons implements PeerNetwork, MemberNetwork {
     return this.#sessionOf(node)?.isSilent === false;
   }
 
-  /** The netmesh nodes that are heard, and the round trips to them in milliseconds, where known. */
-  netmeshPeers(): { readonly nodeId: bigint; readonly rttMs: number | undefined }[] {
+  /** The nodes that are heard, and the round trips to them in milliseconds, where known. */
+  peers(): { readonly nodeId: bigint; readonly rttMs: number | undefined }[] {
     const peers: { nodeId: bigint; rttMs: number | undefined }[] = [];
     if (this.#node.isClosed) return peers;
     for (const { nodeId } of this.#node.core.peers) {
       const session = this.#sessionOf(nodeId);
-      if (session?.isSilent === false && this.isNetmesh(nodeId))
-        peers.push({ nodeId, rttMs: session.roundTripMs });
+      if (session?.isSilent === false) peers.push({ nodeId, rttMs: session.roundTripMs });
     }
     return peers;
   }

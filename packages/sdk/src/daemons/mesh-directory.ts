@@ -2,7 +2,7 @@ import type { NodeCapabilities, PlacementCandidate, PlacementDirectory } from "@
 import type { Mesh } from "../mesh.ts";
 import type { MeshDaemons } from "./mesh-daemons.ts";
 
-/** The nodes that daemons can be placed on: netmesh nodes with a session, with what they have announced. */
+/** The nodes that daemons can be placed on: some of those with a session, with what they have announced. */
 export class MeshDirectory implements PlacementDirectory {
   readonly #mesh: Mesh;
   readonly #network: MeshDaemons;
@@ -23,7 +23,7 @@ export class MeshDirectory implements PlacementDirectory {
   }
 
   *candidates(): Generator<PlacementCandidate> {
-    for (const { nodeId, rttMs } of this.#network.netmeshPeers()) {
+    for (const { nodeId, rttMs } of this.#network.peers()) {
       if (!this.#isCandidate(nodeId)) continue;
       const capabilities = this.#capabilitiesOf(nodeId);
       yield rttMs === undefined ? { nodeId, capabilities } : { nodeId, capabilities, rttMs };

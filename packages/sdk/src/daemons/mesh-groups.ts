@@ -61,7 +61,8 @@ export class MeshGroups {
 
   /** Asks the peers that have not been asked whether they host members. Never rejects. */
   async probe(): Promise<void> {
-    await Promise.all(this.#network.netmeshPeers().map(({ nodeId }) => this.#links.probe(nodeId)));
+    const netmesh = this.#network.peers().filter(({ nodeId }) => this.#network.isNetmesh(nodeId));
+    await Promise.all(netmesh.map(({ nodeId }) => this.#links.probe(nodeId)));
   }
 
   /** Has the group told when nodes of its members are lost, and when they are back. */
