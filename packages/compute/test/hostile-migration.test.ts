@@ -373,15 +373,6 @@ describe("a target that lies", () => {
 });
 
 describe("a source in a stream", () => {
-  const open = (): Uint8Array => {
-    const frame = new Uint8Array(5 + 17);
-    frame[0] = 1;
-    writeU32(frame, 1, 17);
-    frame[5] = 1;
-    writeU64(frame, 6, ORIGIN);
-    writeU64(frame, 14, 1n);
-    return frame;
-  };
   const frame = (type: number, payload: Uint8Array = new Uint8Array(0)): Uint8Array => {
     const framed = new Uint8Array(5 + payload.length);
     framed[0] = type;
@@ -389,13 +380,27 @@ describe("a source in a stream", () => {
     framed.set(payload, 5);
     return framed;
   };
+  const open = (size = 0, originHash = ORIGIN): Uint8Array => {
+    const payload = new Uint8Array(25);
+    payload[0] = 1;
+    writeU64(payload, 1, originHash);
+    writeU64(payload, 9, 1n);
+    writeU64(payload, 17, BigInt(size));
+    return frame(1, payload);
+  };
+  const HASH = new Uint8Array(8);
+  const whole = (snapshot: Uint8Array): Uint8Array[] => [
+    open(snapshot.length),
+    frame(2, snapshot),
+    frame(3, HASH),
+  ];
 
   /** What the target answers to those frames. */
-  async function answerTo({ net, b }: Bench, frames: (Uint8Array | Promise<Uint8Array>)[]): Promise<number> {
+  async function answerTo({ net, b }: Bench, frames: readonly Uint8Array[]): Promise<number> {
     const [near, far] = streamPair();
     b.migrator.acceptStream(far, A);
     try {
-      for (const part of frames) await near.write(await part);
+      for (const part of frames) await near.write(part);
       await near.close();
     } catch {
       // The target has ended the stream.
@@ -407,58 +412,36 @@ describe("a source in a stream", () => {
     return 0;
   }
 
-  it.each<[string, (net: MigrationNet) => (Uint8Array | Promise<Uint8Array>)[]]>([
+  it.each<[string, (snapshot: Uint8Array) => Uint8Array[]]>([
     ["another version", () => [open().fill(9, 5, 6)]],
     ["nothing but the beginning", () => [open()]],
-    ["no snapshot", () => [open(), frame(2, bytes("nothing")), frame(3)]],
+    ["no snapshot", () => [open(7), frame(2, bytes("nothing")), frame(3, HASH)]],
+    ["less than it announced", (snapshot) => [open(snapshot.length + 1), frame(2, snapshot), frame(3, HASH)]],
+    ["more than it announced", (snapshot) => [open(snapshot.length - 1), frame(2, snapshot), frame(3, HASH)]],
+    ["more than any snapshot may have", () => [open(1024 ** 3 + 1)]],
     ["an end before the state", () => [open(), frame(8, new Uint8Array(4))]],
     ["an event before the state", () => [open(), frame(7, new Uint8Array(44))]],
     [
-      "a key for another node",
-      (net) => [open(), travelling(net, C).then((whole) => frame(2, whole)), frame(3)],
-    ],
-    [
       "another number of events than it says",
-      (net) => [
-        open(),
-        travelling(net).then((whole) => frame(2, whole)),
-        frame(3),
-        frame(8, Uint8Array.of(1, 0, 0, 0)),
-      ],
+      (snapshot) => [...whole(snapshot), frame(8, Uint8Array.of(1, 0, 0, 0))],
     ],
-    [
-      "something behind the end",
-      (net) => [
-        open(),
-        travelling(net).then((whole) => frame(2, whole)),
-        frame(3),
-        frame(8, new Uint8Array(4)),
-        frame(2, bytes("more")),
-      ],
-    ],
-    [
-      "an event that is none",
-      (net) => [open(), travelling(net).then((whole) => frame(2, whole)), frame(3), frame(7, bytes("x"))],
-    ],
-    [
-      "two states",
-      (net) => [
-        open(),
-        travelling(net).then((whole) => frame(2, whole)),
-        frame(3),
-        travelling(net).then((whole) => frame(2, whole)),
-        frame(3),
-      ],
-    ],
+    ["an event that is none", (snapshot) => [...whole(snapshot), frame(7, bytes("x"))]],
+    ["two states", (snapshot) => [...whole(snapshot), frame(2, snapshot), frame(3, HASH)]],
     [
       "a part of a state that does not end",
       () => [open(), ...Array.from({ length: 65 }, () => frame(5, new Uint8Array(1024 * 1024)))],
     ],
   ])("with %s is refused, and nothing is left of it", async (_, frames) => {
     const at = await bench({ isNetmesh: true });
-    expect(await answerTo(at, frames(at.net))).toBe(9);
+    expect(await answerTo(at, frames(await travelling(at.net)))).toBe(9);
     expect([at.b.runtime.daemonCount, at.b.runtime.factoryCount, at.b.migrator.pending]).toEqual([0, 1, 0]);
     expect((await moved(at)).outcome?.node).toBe(B);
+  });
+
+  it("with a key for another node is refused, and nothing is left of it", async () => {
+    const at = await bench({ isNetmesh: true });
+    expect(await answerTo(at, whole(await travelling(at.net, C)))).toBe(9);
+    expect([at.b.runtime.daemonCount, at.b.runtime.factoryCount, at.b.migrator.pending]).toEqual([0, 1, 0]);
   });
 
   it("that begins one daemon twice is refused the second", async () => {
@@ -480,9 +463,7 @@ describe("a source in a stream", () => {
     const streams = Array.from({ length: 17 }, (_, index) => {
       const [near, far] = streamPair();
       b.migrator.acceptStream(far, A);
-      const first = open();
-      writeU64(first, 6, BigInt(1000 + index));
-      void near.write(first);
+      void near.write(open(0, BigInt(1000 + index)));
       return near;
     });
     await net.flush();
