@@ -65,6 +65,15 @@ describe("a group on a mesh", () => {
     expect([home, b, c].map(({ runtime }) => runtime.daemonCount)).toEqual([0, 0, 0]);
   });
 
+  it("also reaches nodes that have made the connection", async () => {
+    const [home, host] = [await site(), await site(willing)];
+    await host.mesh.connect(home.mesh.contact);
+    await expect.poll(() => home.mesh.peer(host.mesh.nodeId)?.connected).toBe(true);
+    const group = await home.runtime.replicaGroup(KIND, { count: 2, seed: SEED });
+    expect(group.membersOnNode(host.mesh.nodeId)).toEqual([1]);
+    expect(host.runtime.daemonCount).toBe(1);
+  });
+
   it("stays here when no other node takes members in", async () => {
     const [home, other] = [await site(), await site()];
     await home.mesh.connect(other.mesh.contact);

@@ -270,8 +270,8 @@ export class DaemonRuntime implements AsyncDisposable {
   }
 
   /**
-   * A group of workers of one kind, with keys that follow from a seed, on this node and those that match its filter, that this node has connected
-   * to and that take members in (`acceptMembers`). What was on a node that is lost is made anew elsewhere. Rejects with a `GroupError`
+   * A group of workers of one kind, with keys that follow from a seed, on this node and those with a session that match its filter and take members
+   * in (`acceptMembers`). What was on a node that is lost is made anew elsewhere. Rejects with a `GroupError`
    * (`invalid-config`, `placement-failed`, `registry-failed`), `not-ready`, `shutting-down` or `factory-not-found`; nothing is left of it then. As
    * all groups.
    */
@@ -333,7 +333,9 @@ export class DaemonRuntime implements AsyncDisposable {
   ): Promise<Migration> {
     const { filter = {}, ...migrationOptions } = options;
     const canGo = (nodeId: bigint): boolean =>
-      options.transportIdentity === false || this.#network.staticKeyOf(nodeId) !== undefined;
+      options.transportIdentity === false ||
+      this.#network.isNetmesh(nodeId) ||
+      this.#network.staticKeyOf(nodeId) !== undefined;
     const scheduler = new Scheduler(new MeshDirectory(this.#mesh, this.#network, canGo));
     const [target] = scheduler.findMigrationTargets(filter, this.#mesh.nodeId);
     if (target !== undefined) return await this.migrate(originHash, target, migrationOptions);

@@ -80,8 +80,7 @@ export class MemberLinks implements RemoteMembers {
 
   /** Whether a node hosts members, and there is a way to seal their keys for it; asks it unless that is known. Never rejects. */
   probe(node: bigint): Promise<boolean> {
-    if (this.#isClosed || this.#options.network.staticKeyOf(node) === undefined)
-      return Promise.resolve(false);
+    if (this.#isClosed) return Promise.resolve(false);
     if (this.#links.has(node)) return Promise.resolve(true);
     let opening = this.#opening.get(node);
     if (opening === undefined) {
@@ -155,7 +154,11 @@ export class MemberLinks implements RemoteMembers {
   async #open(node: bigint): Promise<boolean> {
     let link: Link | undefined;
     try {
-      const stream = await this.#options.network.openMemberStream(node);
+      const { network } = this.#options;
+      const isKnown = network.staticKeyOf(node) !== undefined;
+      // About no daemon in particular.
+      if (!isKnown && (await network.learnStaticKey?.(node, 0n)) !== true) return false;
+      const stream = await network.openMemberStream(node);
       link = {
         node,
         stream,
