@@ -18,7 +18,10 @@ class DurableNode {
     return node;
   }
 
-  async start(options: DaemonRuntimeOptions = {}): Promise<void> {
+  async start(
+    options: DaemonRuntimeOptions = {},
+    prepare: (runtime: DaemonRuntime) => unknown = () => undefined,
+  ): Promise<void> {
     this.store.restart();
     this.mesh = await openMesh({ identity: this.identity });
     const runtime = new DaemonRuntime(this.mesh, {
@@ -28,6 +31,7 @@ class DurableNode {
     });
     this.runtime = runtime;
     runtime.register(KIND, counter);
+    prepare(runtime);
     this.report = await runtime.start();
     started.push(runtime);
   }
@@ -70,6 +74,14 @@ describe("a daemon with a store", () => {
     expect(node.runtime.daemons()).toHaveLength(1);
     expect(node.runtime.daemon(daemon.originHash)?.entityId).toEqual(daemon.entityId);
     expect(await node.count(daemon.originHash)).toBe(4);
+  });
+
+  it("goes on although it is expected from elsewhere, too", async () => {
+    const node = await DurableNode.start();
+    const { originHash } = await node.runtime.spawn(KIND);
+    await node.crash();
+    await node.start({}, (runtime) => runtime.expectMigration(KIND, originHash));
+    expect(node.report.restored.map((daemon) => daemon.originHash)).toEqual([originHash]);
   });
 
   it("is stored when it is spawned, after so many events, and at a shutdown", async () => {

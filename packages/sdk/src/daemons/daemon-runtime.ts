@@ -371,7 +371,6 @@ export class DaemonRuntime implements AsyncDisposable {
     if (this.#durability === undefined) return undefined;
     if (!this.isReady) throw new DaemonError("not-ready", "the runtime is not ready: call start first");
     if (!(await this.#migrator.reclaim(originHash))) return undefined;
-    this.#compute.forget(originHash);
     const { restored, failed } = await this.#restore((summary) => summary.originHash === originHash);
     for (const { error } of failed) throw error;
     return restored[0];
@@ -406,7 +405,14 @@ export class DaemonRuntime implements AsyncDisposable {
     isOwn: (summary: { readonly originHash: bigint }) => boolean,
   ): Promise<Omit<StartReport, "heldBack">> {
     if (this.#durability === undefined) return { restored: [], failed: [], fellBack: [] };
-    const { restored, failed, fellBack } = await this.#durability.keeper.restore({ isOwn });
+    const { restored, failed, fellBack } = await this.#durability.keeper.restore({
+      isOwn: (summary) => {
+        if (!isOwn(summary)) return false;
+        // It lives here: that it may also come from elsewhere no longer holds.
+        this.#compute.forget(summary.originHash);
+        return true;
+      },
+    });
     for (const { originHash } of restored) {
       for (const subscription of this.#compute.subscriptions(originHash)) {
         this.#feed.resume(subscription, originHash, () => this.#isMember(originHash, subscription));
