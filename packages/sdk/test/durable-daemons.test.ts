@@ -84,6 +84,22 @@ describe("a daemon with a store", () => {
     expect(node.report.restored.map((daemon) => daemon.originHash)).toEqual([originHash]);
   });
 
+  it("is not kept with times that are none, and nothing of the runtime is left", async () => {
+    const [node, peer] = [await openMesh(), await openMesh()];
+    const store = new CrashingStore();
+    const refused = [
+      { store, snapshots: { intervalMs: 0 } },
+      { acceptMembers: () => true, memberLeaseMs: -1 },
+    ];
+    for (const options of refused) {
+      const make = () => new DaemonRuntime(node, options);
+      expect(make).toThrow(expect.objectContaining({ code: "invalid-argument" }));
+    }
+    await peer.connect(node.contact);
+    peer.daemons.network.send(node.nodeId, Uint8Array.of(0x87, 1, 2, 3, 4, 5, 6, 7, 8));
+    await expect.poll(() => node.stats().counters.daemonMessagesUnwanted).toBe(1);
+  });
+
   it("is stored when it is spawned, after so many events, and at a shutdown", async () => {
     const stored: bigint[] = [];
     const node = await DurableNode.start({

@@ -103,7 +103,7 @@ export class DaemonRuntime implements AsyncDisposable {
 
   /**
    * Made in state `registering`; kinds can be registered, and peers that send daemons hear that this node is not ready yet. One runtime a mesh:
-   * a second one takes the first one's place.
+   * a second one takes the first one's place. Throws `invalid-argument` for a number outside of its range.
    */
   constructor(mesh: Mesh, options: DaemonRuntimeOptions = {}) {
     const { onEvent, snapshots = {}, acceptMembers, memberLeaseMs, ...migratorOptions } = options;
@@ -140,11 +140,22 @@ export class DaemonRuntime implements AsyncDisposable {
       ...(onEvent === undefined ? {} : { onEvent }),
     });
     this.#migrator = migrator as unknown as Migrator;
-    if (acceptMembers !== undefined) {
-      this.#groups.host(this.#compute.members, staticKey, acceptMembers, memberLeaseMs);
-    }
     const { store } = options;
-    this.#durability = store && keepDaemons(this.#compute, store, staticKey, snapshots, onEvent);
+    try {
+      this.#durability = store && keepDaemons(this.#compute, store, staticKey, snapshots, onEvent);
+      if (acceptMembers !== undefined) {
+        this.#groups.host({
+          members: this.#compute.members,
+          staticKey,
+          accepts: acceptMembers,
+          isReady: () => this.isReady,
+          ...(memberLeaseMs === undefined ? {} : { leaseMs: memberLeaseMs }),
+        });
+      }
+    } catch (error) {
+      void this.shutdown(0);
+      throw error;
+    }
   }
 
   /** Where it is in its life; there is no way back. */
