@@ -81,9 +81,9 @@ export class DaemonRuntime implements AsyncDisposable {
     const { network, staticKey } = mesh.daemons;
     this.#network = network;
     this.#chain = CausalChain.genesis(mesh.nodeId);
-    this.#feed = new ChannelFeed(mesh, async (originHash, { data }) => {
+    this.#feed = new ChannelFeed(mesh, async (originHash, { data }, onTaken) => {
       // One that has moved, or fails, has told whoever watches it.
-      await this.deliver(originHash, data).catch(() => undefined);
+      await this.#compute.deliver(originHash, this.#eventOf(data), onTaken).catch(() => undefined);
     });
     const channels = this.#feed;
     let migrator: Migrator | undefined;
@@ -151,10 +151,11 @@ export class DaemonRuntime implements AsyncDisposable {
 
   /** As {@link DaemonRef.deliver}. */
   deliver(originHash: bigint, event: CausalEvent | Uint8Array): Promise<readonly CausalEvent[]> {
-    return this.#compute.deliver(
-      originHash,
-      event instanceof Uint8Array ? this.#chain.append(event, 0n, platformTime.unixTimeNs()) : event,
-    );
+    return this.#compute.deliver(originHash, event instanceof Uint8Array ? this.#eventOf(event) : event);
+  }
+
+  #eventOf(payload: Uint8Array): CausalEvent {
+    return this.#chain.append(payload, 0n, platformTime.unixTimeNs());
   }
 
   /** As {@link DaemonRef.snapshot}. */
