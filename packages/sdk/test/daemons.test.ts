@@ -170,14 +170,14 @@ const lister: DaemonFactory = () => {
   };
 };
 
-/** As that, but takes a turn of the event loop for each event, so that some of them wait. */
+/** As that, but takes a millisecond for each event, so that some of them wait. */
 const slowLister: DaemonFactory = (...context) => {
   const daemon = lister(...context) as Daemon;
   const process = daemon.process.bind(daemon);
   return {
     ...daemon,
     process: async (event) => {
-      await new Promise(setImmediate);
+      await new Promise((resolve) => setTimeout(resolve, 1));
       return process(event);
     },
   };
@@ -222,8 +222,9 @@ class Commuter {
     return (this.#homes[this.#at] as readonly [Mesh, DaemonRuntime])[1];
   }
 
-  /** Begins to move the daemon to the other node. */
+  /** Begins to move the daemon to the other node, which has just been sent more than it takes at once. */
   async leave(): Promise<Migration> {
+    for (let i = 0; i < 50; i++) await this.#publishNext();
     const [mesh, runtime] = this.#homes[1 - this.#at] as readonly [Mesh, DaemonRuntime];
     const { originHash } = this.identity;
     runtime.forget(originHash);
@@ -245,10 +246,14 @@ class Commuter {
 
   async #publish(): Promise<void> {
     while (!this.#isOver) {
-      const { errors } = await this.#publisher.publish(NEWS, number(++this.#published));
-      expect(errors).toEqual([]);
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      await this.#publishNext();
+      await new Promise((resolve) => setTimeout(resolve, 3));
     }
+  }
+
+  async #publishNext(): Promise<void> {
+    const { errors } = await this.#publisher.publish(NEWS, number(++this.#published));
+    expect(errors).toEqual([]);
   }
 
   async stop(): Promise<void> {
