@@ -237,7 +237,7 @@ export class HandoverArrivals {
           if (event === undefined) throw malformed(originHash);
           events++;
           await arrival.host.replay({ ...event, payload: event.payload.slice() });
-        } else if (type === "positions" && arrival.positions === undefined) {
+        } else if (type === "positions" && arrival.host !== undefined && arrival.positions === undefined) {
           arrival.positions = decodePositions(payload);
           if (arrival.positions === undefined) throw malformed(originHash);
         } else if (type === "end" && payload.length === 4 && readU32(payload, 0) === events) {
