@@ -3,7 +3,7 @@ import { TokenChain } from "@netmesh/crypto";
 import { ChannelCursor } from "../channel-cursor.ts";
 import type { Mesh } from "../mesh.ts";
 import type { DaemonChannels } from "./daemon-channels.ts";
-import { DaemonSubscription, type FeedDaemon } from "./daemon-subscription.ts";
+import { DaemonSubscription, type FeedDaemon, type HeldMessages } from "./daemon-subscription.ts";
 
 /**
  * Subscribes daemons to channels, and gives them what arrives. Each daemon has a subscription of its own, so that a slow one holds up
@@ -16,6 +16,7 @@ export class ChannelFeed implements ChannelMembership {
   readonly #subscriptions = new Map<string, DaemonSubscription>();
   /** Those of daemons on their way here, whose number migrations bound. */
   readonly #prepared = new Set<DaemonSubscription>();
+  readonly #held: HeldMessages = { bytes: 0 };
 
   constructor(mesh: Mesh, feed: FeedDaemon) {
     this.#channels = mesh.daemons.channels;
@@ -29,7 +30,8 @@ export class ChannelFeed implements ChannelMembership {
     originHash: bigint,
   ): Promise<void> {
     const subscription = await this.#open(publisher, channel, token, originHash);
-    await this.#begin(keyOf(publisher, channel, originHash), subscription, undefined);
+    subscription.begin();
+    await this.#keep(keyOf(publisher, channel, originHash), subscription, subscription.run());
   }
 
   async unsubscribe(publisher: bigint, channel: string, originHash: bigint): Promise<void> {
@@ -44,11 +46,13 @@ export class ChannelFeed implements ChannelMembership {
   ): Promise<PreparedChannel> {
     const subscription = await this.#open(publisher, channel, token, originHash);
     this.#prepared.add(subscription);
+    const over = subscription.run();
     await subscription.locate(this.#channels.askPosition);
     return {
       begin: (position) => {
         if (!this.#prepared.delete(subscription)) return;
-        void this.#begin(keyOf(publisher, channel, originHash), subscription, position);
+        subscription.begin(position);
+        void this.#keep(keyOf(publisher, channel, originHash), subscription, over);
       },
       end: () => {
         if (this.#prepared.delete(subscription)) void subscription.end();
@@ -77,17 +81,17 @@ export class ChannelFeed implements ChannelMembership {
     const options = token === undefined ? {} : { token: TokenChain.parse(token) };
     const cursor = new ChannelCursor();
     const subscription = await this.#channels.subscribe(publisher, channel, options, cursor);
-    return new DaemonSubscription(originHash, subscription, cursor, this.#feed);
+    return new DaemonSubscription(originHash, subscription, cursor, this.#feed, this.#held);
   }
 
-  /** Runs it in the place of any before; resolves when that has ended. */
-  async #begin(key: string, subscription: DaemonSubscription, position: bigint | undefined): Promise<void> {
+  /** Keeps it until it is over, in the place of any before; resolves when that has ended. */
+  async #keep(key: string, subscription: DaemonSubscription, over: Promise<void>): Promise<void> {
     const before = this.#subscriptions.get(key);
     this.#subscriptions.set(key, subscription);
-    await before?.end();
-    void subscription.run(position).then(() => {
+    void over.then(() => {
       if (this.#subscriptions.get(key) === subscription) this.#subscriptions.delete(key);
     });
+    await before?.end();
   }
 }
 
