@@ -64,6 +64,14 @@ class Scene {
 
 const settled = (): Promise<void> => new Promise(setImmediate);
 
+function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve = (): void => {};
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}
+
 describe("a subscription of a daemon that is on its way", () => {
   it("holds what comes, and gives the daemon what is from its position on", async () => {
     const scene = new Scene();
@@ -112,7 +120,7 @@ describe("a subscription of a daemon that is on its way", () => {
   it("keeps the order when more comes while the daemon gets what was held", async () => {
     const scene = new Scene();
     await scene.publish(2);
-    const { promise, resolve: turn } = Promise.withResolvers<void>();
+    const { promise, resolve: turn } = deferred();
     scene.turn = promise;
     scene.subscription.begin();
     await scene.publish(3);
@@ -135,7 +143,7 @@ describe("a subscription of a daemon that is about to leave", () => {
   it("says how far the daemon is once it has processed what had come, and from then on", async () => {
     const scene = new Scene();
     scene.subscription.begin();
-    const { promise, resolve: turn } = Promise.withResolvers<void>();
+    const { promise, resolve: turn } = deferred();
     scene.turn = promise;
     await scene.publish(3);
     let position: (() => bigint | undefined) | undefined;
@@ -155,7 +163,7 @@ describe("a subscription of a daemon that is about to leave", () => {
     const scene = new Scene();
     scene.subscription.begin();
     const position = await scene.subscription.follow(scene.ask);
-    const processed = Promise.withResolvers<void>();
+    const processed = deferred();
     scene.processing = processed.promise;
     await scene.publish(1);
     expect([position(), scene.seen]).toEqual([101n, []]);
