@@ -98,7 +98,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     this.#udp = udp;
     this.#node = node(this);
     this.#channels = new MeshChannels(this.#node);
-    this.#daemons = new MeshDaemons(identity.nodeId, this.#node, this.#inbox);
+    this.#daemons = new MeshDaemons(identity.nodeId, this.#keys.publicKey, this.#node, this.#inbox);
     if (nat === false) return;
     this.#traversal = new MeshTraversal(identity.nodeId, this.#node, nat, portMapping, {
       onChanged: () => {

@@ -114,6 +114,27 @@ describe("a daemon on a mesh", () => {
     expect(toNumber((await away.deliver(daemon.originHash, number(0)))[0]?.payload)).toBe(2);
   });
 
+  it("moves with its key also to a node that has made the connection, and back", async () => {
+    const [a, b] = [await openMesh(), await openMesh()];
+    await b.connect(a.contact);
+    const home = await startRuntime(a);
+    const daemon = await home.spawn(KIND);
+    await expect.poll(() => a.peer(b.nodeId)?.verified).toBe(true);
+    await expect(daemon.migrate(b.nodeId)).rejects.toMatchObject({ code: "compute-not-supported" });
+    const away = await startRuntime(b);
+    for (const [from, to, node] of [
+      [home, away, b],
+      [away, home, a],
+      [home, away, b],
+    ] as const) {
+      await from.deliver(daemon.originHash, number(0));
+      to.forget(daemon.originHash);
+      to.expectMigration(KIND, daemon.originHash);
+      await (await from.migrate(daemon.originHash, node.nodeId)).done;
+    }
+    expect(toNumber((await away.deliver(daemon.originHash, number(0)))[0]?.payload)).toBe(4);
+  });
+
   it("stays when the target runs no daemons, has no such kind, or is not there", async () => {
     const [a, b] = [await openMesh(), await openMesh()];
     await a.connect(b.contact);

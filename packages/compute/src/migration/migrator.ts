@@ -105,6 +105,10 @@ export class Migrator implements PeerMessageHandler {
     const { network } = this.#parts;
     const isHandover = source === this.#context.nodeId && options.form !== "net";
     if (isHandover && network.openStream !== undefined && network.isNetmesh?.(target) === true) {
+      const { transportIdentity = true } = options;
+      const needsKey = transportIdentity && network.staticKeyOf(target) === undefined;
+      if (needsKey) await network.learnStaticKey?.(target, originHash);
+      this.#requireReady();
       return await this.#handingOver.start(originHash, target, options);
     }
     return await this.#conductor.start(originHash, source, target, options);

@@ -14,8 +14,13 @@ export interface PeerNetwork {
   setHandler(handler: PeerMessageHandler | undefined): void;
   /** Sends one message, which it copies; false when there is no session with the node. */
   send(node: bigint, message: Uint8Array): boolean;
-  /** X25519 static key of a node, for which a daemon's key can be sealed; undefined unless this node began the session (§23). */
+  /** X25519 static key of a node, for which a daemon's key can be sealed; undefined unless this node began the session (§23), or has asked for it. */
   staticKeyOf(node: bigint): Uint8Array | undefined;
+  /**
+   * Asks a netmesh node whose identity is proven for its static key, which `staticKeyOf` then knows; for the move of that daemon. Whether it is known.
+   * Rejects with `compute-not-supported`.
+   */
+  learnStaticKey?(node: bigint, originHash: bigint): Promise<boolean>;
   /** Whether the node is known to be netmesh, and not of the reference; without, all are taken to be the latter. */
   isNetmesh?(node: bigint): boolean;
   /** Opens a stream to a netmesh node, whose handler gets it by `acceptStream`. Rejects when there is no session. */

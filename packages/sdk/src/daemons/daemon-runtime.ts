@@ -241,7 +241,7 @@ export class DaemonRuntime implements AsyncDisposable {
    * another node to a third one, where its runtime allows that. Resolves once the first message is on its way.
    *
    * Rejects with `daemon-not-found`, `already-migrating`, `target-unavailable`, `state-failed` for a stateless daemon, or one whose key cannot
-   * travel: this node must have been the one that connected to the target.
+   * travel: to a node of Net only if this node has connected to it, to others if they have proven who they are.
    */
   async migrate(
     originHash: bigint,

@@ -4,6 +4,7 @@ import { Subprotocol } from "@netmesh/wire";
 import { toNetError } from "../errors.ts";
 import type { Inbox } from "../inbox.ts";
 import type { MeshStream } from "../mesh-stream.ts";
+import { StaticKeys } from "./static-keys.ts";
 
 /** Ids of streams between runtimes: these 32 bits, and any 32 below. Applications leave them alone. */
 const STREAM_ID_PREFIX = 0x0500_6e6dn << 32n;
@@ -19,10 +20,13 @@ export class MeshDaemons implements PeerNetwork {
   readonly #node: MeshNode;
   readonly #inbox: Inbox;
   #handler: PeerMessageHandler | undefined;
+  readonly #staticKeys: StaticKeys;
   #lastStream = 0n;
 
-  constructor(nodeId: bigint, node: MeshNode, inbox: Inbox) {
+  /** @param staticKey - this node's public static key, 32 bytes */
+  constructor(nodeId: bigint, staticKey: Uint8Array, node: MeshNode, inbox: Inbox) {
     this.nodeId = nodeId;
+    this.#staticKeys = new StaticKeys(staticKey, ({ peer }, message) => this.send(peer.nodeId, message));
     this.#node = node;
     this.#inbox = inbox;
   }
@@ -47,7 +51,12 @@ export class MeshDaemons implements PeerNetwork {
 
   staticKeyOf(node: bigint): Uint8Array | undefined {
     const session = this.#sessionOf(node);
-    return session?.role === "initiator" ? session.peer.publicKey : undefined;
+    return session === undefined ? undefined : this.#staticKeys.get(session);
+  }
+
+  async learnStaticKey(node: bigint, originHash: bigint): Promise<boolean> {
+    const session = this.#sessionOf(node);
+    return session !== undefined && (await this.#staticKeys.ask(session, originHash));
   }
 
   isNetmesh(node: bigint): boolean {
@@ -73,7 +82,8 @@ export class MeshDaemons implements PeerNetwork {
   onEvent(event: CoreEvent): boolean {
     if (event.type === "message") {
       if (event.subprotocolId !== Subprotocol.MIGRATION) return false;
-      this.#handler?.receive(event.data, event.session.peer.nodeId);
+      const { session, data } = event;
+      if (!this.#staticKeys.receive(session, data)) this.#handler?.receive(data, session.peer.nodeId);
       return true;
     }
     if (event.type !== "stream-opened" || (event.stream.id & PREFIX_MASK) !== STREAM_ID_PREFIX) return false;
