@@ -204,6 +204,9 @@ const slowLister: DaemonFactory = (...context) => {
   };
 };
 
+/** Between two publications. */
+const nextInterval = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 3));
+
 /** A daemon that lists what a third node publishes, and two nodes between which it can move. */
 class Commuter {
   readonly identity: Identity = Identity.generate();
@@ -262,13 +265,13 @@ class Commuter {
   /** Resolves when so many events more were published. */
   async published(count: number): Promise<void> {
     const until = this.#published + count;
-    await expect.poll(() => this.#published).toBeGreaterThanOrEqual(until);
+    while (this.#published < until && !this.#isOver) await nextInterval();
   }
 
   async #publish(): Promise<void> {
     while (!this.#isOver) {
       await this.#publishNext();
-      await new Promise((resolve) => setTimeout(resolve, 3));
+      await nextInterval();
     }
   }
 
@@ -291,7 +294,7 @@ class Commuter {
       listed = JSON.parse(new TextDecoder().decode(decodeSnapshot(snapshot)?.state));
       return listed.at(-1) ?? 0;
     };
-    await expect.poll(list, { timeout: 5_000 }).toBe(this.#published);
+    await expect.poll(list, { timeout: 20_000 }).toBe(this.#published);
     return { listed, published: Array.from({ length: this.#published }, (_, index) => index + 1) };
   }
 }
