@@ -246,6 +246,7 @@ export type {
   ChannelMembership,
   PeerMessageHandler,
   PeerNetwork,
+  PreparedChannel,
   RuntimeParts,
   RuntimePeers,
 } from "./runtime/peer-network.ts";

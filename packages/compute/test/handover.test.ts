@@ -322,6 +322,7 @@ describe("a handover that cannot be", () => {
     ["a head without a snapshot", [opening(0n), frame(4, new Uint8Array(8))]],
     ["a part before the head", [opening(0n), frame(5, new Uint8Array(8)), frame(6, new Uint8Array(0))]],
     ["an event before the state", [opening(0n), frame(7, new Uint8Array(44))]],
+    ["positions before the daemon", [opening(0n), frame(12, new Uint8Array(0))]],
     ["nothing but an end", [opening(0n), frame(8, new Uint8Array(4))]],
     ["a mark that is answered, and no more", [opening(0n), frame(10, new Uint8Array(0))], [11, 9]],
   ])("leaves nothing behind at a target that is sent %s", async (_, written, answers = [9]) => {

@@ -27,7 +27,9 @@ import { UdpTransport } from "@netmesh/transport-udp";
 import { copyBytes, SocketAddress } from "@netmesh/wire";
 import { type Address, resolveAddress } from "./address.ts";
 import { abortable, type OpOptions, requireBytes, requireId, signalOf, toEvents } from "./arguments.ts";
+import type { ChannelCursor } from "./channel-cursor.ts";
 import { MeshChannels, type PublishOptions, type PublishReport, type SubscribeOptions } from "./channels.ts";
+import type { DaemonChannels } from "./daemons/daemon-channels.ts";
 import { MeshDaemons } from "./daemons/mesh-daemons.ts";
 import {
   InvalidArgumentError,
@@ -464,9 +466,18 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
    * lost, or comes back as a new process, the mesh asks again, with the same token and group, until it is accepted.
    */
   async subscribe(publisher: bigint, channel: string, options: SubscribeOptions = {}): Promise<Subscription> {
+    return await this.#subscribe(publisher, channel, options);
+  }
+
+  async #subscribe(
+    publisher: bigint,
+    channel: string,
+    options: SubscribeOptions,
+    cursor?: ChannelCursor,
+  ): Promise<Subscription> {
     this.#requireRunning();
     try {
-      return await this.#channels.subscribe(publisher, channel, options);
+      return await this.#channels.subscribe(publisher, channel, options, cursor);
     } catch (error) {
       throw toNetError(error);
     }
@@ -579,8 +590,16 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   }
 
   /** @internal What a `DaemonRuntime` needs of its mesh. */
-  get daemons(): { readonly network: MeshDaemons; readonly staticKey: StaticKeyPair } {
-    return { network: this.#daemons, staticKey: this.#keys };
+  get daemons(): {
+    readonly network: MeshDaemons;
+    readonly staticKey: StaticKeyPair;
+    readonly channels: DaemonChannels;
+  } {
+    const channels: DaemonChannels = {
+      subscribe: (...subscription) => this.#subscribe(...subscription),
+      askPosition: (subscription) => this.#channels.askPosition(subscription),
+    };
+    return { network: this.#daemons, staticKey: this.#keys, channels };
   }
 
   /**
@@ -637,6 +656,9 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
       case "resubscribed":
       case "unsubscribed":
         this.#channels.onEvent(event);
+        return;
+      case "channel-position":
+        this.#channels.onPosition(event);
         return;
       case "capabilities-changed":
         this.announce("capabilities-changed", { nodeId: event.nodeId });

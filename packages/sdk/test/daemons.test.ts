@@ -1,11 +1,22 @@
+import { decodeSnapshot } from "@netmesh/compute";
 import { afterEach, describe, expect, it } from "vitest";
-import { DaemonRuntime, type DaemonRuntimeOptions, type Mesh } from "../src/index.ts";
+import {
+  type Daemon,
+  type DaemonFactory,
+  DaemonRuntime,
+  type DaemonRuntimeOptions,
+  Identity,
+  type Mesh,
+  type Migration,
+} from "../src/index.ts";
 import { counter, KIND, number, toNumber } from "./counting-daemon.ts";
 import { openMesh } from "./open-mesh.ts";
 
 const runtimes: DaemonRuntime[] = [];
+const commuters: Commuter[] = [];
 
 afterEach(async () => {
+  await Promise.all(commuters.splice(0).map((commuter) => commuter.stop()));
   await Promise.all(runtimes.splice(0).map((runtime) => runtime.shutdown(0)));
 });
 
@@ -172,5 +183,181 @@ describe("a daemon on a mesh", () => {
     const before = away.stats(daemon.originHash).eventsProcessed;
     await publish();
     await expect.poll(() => away.stats(daemon.originHash).eventsProcessed).toBe(before + 1);
+  });
+});
+
+const LISTER = "lister";
+const NEWS = "news";
+
+/** Remembers the number in each of its events, in order. */
+const lister: DaemonFactory = () => {
+  let numbers: number[] = [];
+  return {
+    name: LISTER,
+    process: ({ payload }) => void numbers.push(toNumber(payload)),
+    snapshot: () => new TextEncoder().encode(JSON.stringify(numbers)),
+    restore: (state) => {
+      numbers = JSON.parse(new TextDecoder().decode(state));
+    },
+  };
+};
+
+/** As that, but takes a millisecond for each event, so that some of them wait. */
+const slowLister: DaemonFactory = (...context) => {
+  const daemon = lister(...context) as Daemon;
+  const process = daemon.process.bind(daemon);
+  return {
+    ...daemon,
+    process: async (event) => {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      return process(event);
+    },
+  };
+};
+
+/** Between two publications. */
+const nextInterval = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 3));
+
+/** A daemon that lists what a third node publishes, and two nodes between which it can move. */
+class Commuter {
+  readonly identity: Identity = Identity.generate();
+  readonly #publisher: Mesh;
+  readonly #homes: readonly (readonly [Mesh, DaemonRuntime])[];
+  #at = 0;
+  #published = 0;
+  #isOver = false;
+  #publishing: Promise<void> | undefined;
+
+  private constructor(publisher: Mesh, homes: readonly (readonly [Mesh, DaemonRuntime])[]) {
+    this.#publisher = publisher;
+    this.#homes = homes;
+  }
+
+  static async start(
+    publisher: Mesh,
+    nodes: readonly [Mesh, Mesh],
+    factory: DaemonFactory = lister,
+  ): Promise<Commuter> {
+    publisher.registerChannel({ name: NEWS, reliable: true });
+    const homes: [Mesh, DaemonRuntime][] = [];
+    for (const mesh of nodes) {
+      const runtime = await startRuntime(mesh);
+      runtime.register(LISTER, factory);
+      homes.push([mesh, runtime]);
+    }
+    const commuter = new Commuter(publisher, homes);
+    const daemon = await commuter.here.spawn(LISTER, { identity: commuter.identity });
+    await daemon.subscribe(publisher.nodeId, NEWS);
+    commuter.#publishing = commuter.#publish();
+    commuters.push(commuter);
+    return commuter;
+  }
+
+  get here(): DaemonRuntime {
+    return (this.#homes[this.#at] as readonly [Mesh, DaemonRuntime])[1];
+  }
+
+  /** Begins to move the daemon to the other node, which has just been sent more than it takes at once. */
+  async leave(): Promise<Migration> {
+    for (let i = 0; i < 50; i++) await this.#publishNext();
+    const [mesh, runtime] = this.#homes[1 - this.#at] as readonly [Mesh, DaemonRuntime];
+    const { originHash } = this.identity;
+    runtime.forget(originHash);
+    runtime.registerMigrationTargetIdentity(LISTER, this.identity);
+    return await this.here.migrate(originHash, mesh.nodeId, { transportIdentity: false });
+  }
+
+  async move(): Promise<void> {
+    await (await this.leave()).done;
+    this.#at = 1 - this.#at;
+    await this.published(20);
+  }
+
+  /** Resolves when so many events more were published. */
+  async published(count: number): Promise<void> {
+    const until = this.#published + count;
+    while (this.#published < until && !this.#isOver) await nextInterval();
+  }
+
+  async #publish(): Promise<void> {
+    while (!this.#isOver) {
+      await this.#publishNext();
+      await nextInterval();
+    }
+  }
+
+  async #publishNext(): Promise<void> {
+    const { errors } = await this.#publisher.publish(NEWS, number(++this.#published));
+    expect(errors).toEqual([]);
+  }
+
+  async stop(): Promise<void> {
+    this.#isOver = true;
+    await this.#publishing;
+  }
+
+  /** Ends the publications; resolves to what the daemon has listed when nothing more comes, and what was published. */
+  async finish(): Promise<{ readonly listed: readonly number[]; readonly published: readonly number[] }> {
+    await this.stop();
+    let listed: number[] = [];
+    const list = async (): Promise<number> => {
+      const snapshot = (await this.here.snapshot(this.identity.originHash)) as Uint8Array;
+      listed = JSON.parse(new TextDecoder().decode(decodeSnapshot(snapshot)?.state));
+      return listed.at(-1) ?? 0;
+    };
+    await expect.poll(list, { timeout: 20_000 }).toBe(this.#published);
+    return { listed, published: Array.from({ length: this.#published }, (_, index) => index + 1) };
+  }
+}
+
+describe("a daemon that moves while events are published for it", () => {
+  it.each([
+    ["at once", lister],
+    ["one after the other", slowLister],
+  ])("has each of them once, and in order, when it takes them %s", async (_, factory) => {
+    const [publisher, a, b] = [await openMesh(), await openMesh(), await openMesh()];
+    for (const mesh of [a, b]) await mesh.connect(publisher.contact);
+    await a.connect(b.contact);
+    const commuter = await Commuter.start(publisher, [a, b], factory);
+    for (let i = 0; i < 10; i++) await commuter.move();
+    const { listed, published } = await commuter.finish();
+    expect(listed).toEqual(published);
+    expect(publisher.stats().counters.positionsAnswered).toBeGreaterThanOrEqual(20);
+    expect(publisher.stats().channels.subscribers).toBe(1);
+  });
+
+  it("has each of them once, and in order, when all of it goes through a relay", async () => {
+    const relay = await openMesh();
+    const [publisher, a, b] = [
+      await openMesh({ nat: false }),
+      await openMesh({ nat: false }),
+      await openMesh({ nat: false }),
+    ];
+    for (const mesh of [publisher, a, b]) await mesh.connect(relay.contact);
+    for (const mesh of [a, b]) await mesh.connectVia(relay.nodeId, publisher.contact);
+    await a.connectVia(relay.nodeId, b.contact);
+    const commuter = await Commuter.start(publisher, [a, b]);
+    for (let i = 0; i < 10; i++) await commuter.move();
+    const { listed, published } = await commuter.finish();
+    expect(listed).toEqual(published);
+    expect(a.peer(publisher.nodeId)?.path).toBe("relayed");
+  });
+
+  it("has each of them once when moves are given up in any phase", async () => {
+    const [publisher, a, b] = [await openMesh(), await openMesh(), await openMesh()];
+    for (const mesh of [a, b]) await mesh.connect(publisher.contact);
+    await a.connect(b.contact);
+    const commuter = await Commuter.start(publisher, [a, b]);
+    for (const last of ["transfer", "restore", "replay", "cutover"] as const) {
+      const move = await commuter.leave();
+      for await (const phase of move.phases()) if (phase === last) break;
+      move.cancel();
+      await expect(move.done).rejects.toMatchObject({ code: "cancelled" });
+      await commuter.published(20);
+      await commuter.move();
+    }
+    const { listed, published } = await commuter.finish();
+    expect(listed).toEqual(published);
+    await expect.poll(() => publisher.stats().channels.subscribers).toBe(1);
   });
 });

@@ -455,19 +455,23 @@ export class DaemonRuntime {
    * Gives a daemon an event; resolves to its outputs once they are in its chain. As `DaemonHost.deliver`, and rejects with `not-found`.
    * Events of one caller are processed in the order of the calls, also when it does not wait.
    */
-  deliver(originHash: bigint, event: CausalEvent): Promise<readonly CausalEvent[]> {
+  deliver(originHash: bigint, event: CausalEvent, onTaken?: () => void): Promise<readonly CausalEvent[]> {
     try {
-      return Promise.resolve(this.deliverNow(originHash, event));
+      return Promise.resolve(this.deliverNow(originHash, event, onTaken));
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   /** As `deliver`, without a promise where the daemon answers at once: then it returns the outputs, or throws. */
-  deliverNow(originHash: bigint, event: CausalEvent): Awaitable<readonly CausalEvent[]> {
+  deliverNow(
+    originHash: bigint,
+    event: CausalEvent,
+    onTaken?: () => void,
+  ): Awaitable<readonly CausalEvent[]> {
     this.#requireReady();
     requireEvent(event);
-    const outputs = this.#daemons.require(originHash).deliver(event);
+    const outputs = this.#daemons.require(originHash).deliver(event, onTaken);
     if (this.#observers.size === 0) return outputs;
     if (!isPromiseLike(outputs)) return this.#observe(originHash, event, outputs);
     return outputs.then((settledOutputs) => this.#observe(originHash, event, settledOutputs));

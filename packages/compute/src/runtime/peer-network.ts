@@ -75,6 +75,17 @@ export interface RuntimePeers {
   readonly createHandler: (parts: RuntimeParts) => PeerMessageHandler;
 }
 
+/** A channel that was subscribed to for a daemon that is on its way here. Both end it; the first of them counts. */
+export interface PreparedChannel {
+  /**
+   * The daemon lives here: gives it what has been held, then what comes, as any subscription of the daemon. Events before the position,
+   * by the publisher's count, are left out; none is without a position, or where the publisher has not said what it was. Must not throw.
+   */
+  begin(position: bigint | undefined): void;
+  /** The daemon does not come: drops what was held, and unsubscribes. Must not throw. */
+  end(): void;
+}
+
 /** How daemons become members of channels, and get what is published there; the mesh node fits behind it. */
 export interface ChannelMembership {
   /** Asks the publisher; resolves once it has accepted, rejects with its refusal. */
@@ -86,4 +97,20 @@ export interface ChannelMembership {
   ): Promise<void>;
   /** Takes it back; resolves once the publisher knows. */
   unsubscribe(publisher: bigint, channel: string, originHash: bigint): Promise<void>;
+  /**
+   * Subscribes for a daemon that is on its way here from another netmesh node, and holds what comes. Resolves once the publisher has accepted
+   * and said where the first of it is, or does not say; rejects with its refusal. Without, such a daemon is subscribed once it lives here.
+   */
+  prepare?(
+    publisher: bigint,
+    channel: string,
+    token: Uint8Array | undefined,
+    originHash: bigint,
+  ): Promise<PreparedChannel>;
+  /**
+   * For a daemon of this node that is about to leave: resolves when it has processed all that was published on the channel until the call. From
+   * then on the function says which event, by the publisher's count, is the first that the daemon has not begun to process; undefined where that
+   * is not known.
+   */
+  follow?(publisher: bigint, channel: string, originHash: bigint): Promise<() => bigint | undefined>;
 }

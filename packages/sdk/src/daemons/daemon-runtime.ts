@@ -111,9 +111,9 @@ export class DaemonRuntime implements AsyncDisposable {
     this.#mesh = mesh;
     this.#network = network;
     this.#chain = CausalChain.genesis(mesh.nodeId);
-    this.#feed = new ChannelFeed(mesh, async (originHash, { data }) => {
+    this.#feed = new ChannelFeed(mesh, async (originHash, { data }, onTaken) => {
       // One that has moved, or fails, has told whoever watches it.
-      await this.deliver(originHash, data).catch(() => undefined);
+      await this.#compute.deliver(originHash, this.#eventOf(data), onTaken).catch(() => undefined);
     });
     const channels = this.#feed;
     let migrator: Migrator | undefined;
@@ -226,8 +226,12 @@ export class DaemonRuntime implements AsyncDisposable {
       throw new DaemonError("shutting-down", "the runtime has been shut down", { originHash });
     return await this.#compute.deliver(
       originHash,
-      event instanceof Uint8Array ? this.#chain.append(event, 0n, platformTime.unixTimeNs()) : event,
+      event instanceof Uint8Array ? this.#eventOf(event) : event,
     );
+  }
+
+  #eventOf(payload: Uint8Array): CausalEvent {
+    return this.#chain.append(payload, 0n, platformTime.unixTimeNs());
   }
 
   /** As {@link DaemonRef.snapshot}. */

@@ -3,6 +3,7 @@ import { DaemonHost } from "../../daemon-host.ts";
 import { hexId } from "../../errors.ts";
 import type { ByteStream } from "../../runtime/peer-network.ts";
 import { decodeSnapshot, type StateSnapshot, sealSnapshot } from "../../state/snapshot.ts";
+import { SubscriptionLedger } from "../../state/subscription-ledger.ts";
 import { type Arrivals, arrivingIdentity, makeHost, rebind, requireEntry, restoreHost } from "../arrivals.ts";
 import type { Departures } from "../departures.ts";
 import { encodeFailureReason, type FailureReason, failureOf, MigrationError } from "../failure-reason.ts";
@@ -10,6 +11,7 @@ import type { HeldBackDaemon } from "../held-back.ts";
 import { readBufferedEvent } from "../messages.ts";
 import type { MigrationContext } from "../migration-context.ts";
 import { MAX_PARTIALS, MAX_PARTIALS_PER_PEER } from "../snapshot-reassembler.ts";
+import { type DaemonPosition, decodePositions } from "./channel-positions.ts";
 import { HANDOVER_VERSION, MAX_HANDOVER_SNAPSHOT_SIZE } from "./handover-departures.ts";
 import { handoverMarkers, markerName, putHandoverMarker } from "./handover-marker.ts";
 import type { HandoverMessage } from "./handover-messages.ts";
@@ -20,6 +22,7 @@ import {
   type HandoverTargetPhase,
   stepHandoverTarget,
 } from "./handover-target.ts";
+import { PreparedChannels } from "./prepared-channels.ts";
 
 /** Bytes of one part of a state, at most. */
 export const MAX_HANDOVER_PART_SIZE: number = 64 * 1024 * 1024;
@@ -42,6 +45,10 @@ interface Arrival {
   /** The daemon, once there is one; after a restart only when it is activated. */
   host: DaemonHost | undefined;
   entityId: Uint8Array | undefined;
+  /** The daemon's channels, once there is a daemon; none after a restart. */
+  channels: PreparedChannels | undefined;
+  /** How far it had got on them at the source, where that is known. */
+  positions: readonly DaemonPosition[] | undefined;
   lastSentMs: number;
   /** Of the snapshot that is being read; 0 for none. */
   readonly snapshotSize: number;
@@ -100,6 +107,8 @@ export class HandoverArrivals {
         stream: undefined,
         host: undefined,
         entityId,
+        channels: undefined,
+        positions: undefined,
         lastSentMs: 0,
         snapshotSize: 0,
       };
@@ -157,7 +166,10 @@ export class HandoverArrivals {
     for (const arrival of [...this.#arriving.values()]) {
       arrival.stream?.abort();
       if (arrival.phase === "receiving") this.#step(arrival, "fail");
-      else void arrival.host?.close();
+      else {
+        arrival.channels?.end();
+        void arrival.host?.close();
+      }
     }
     this.#arriving.clear();
   }
@@ -194,6 +206,8 @@ export class HandoverArrivals {
       stream,
       host: undefined,
       entityId: undefined,
+      channels: undefined,
+      positions: undefined,
       lastSentMs: this.#context.nowMs(),
       snapshotSize: Number(size),
     };
@@ -219,12 +233,15 @@ export class HandoverArrivals {
         } else if (type === "state-end" && payload.length === HASH_SIZE && wholeSize === whole.length) {
           const snapshot = { ...checked(originHash, whole), headHash: readU64(payload, 0) };
           whole = new Uint8Array(0);
-          await this.#admit(arrival, await restoreHost(this.#context, snapshot, true));
+          const host = await restoreHost(this.#context, snapshot, true);
+          await this.#admit(arrival, host, host.ledger);
         } else if (type === "head" && payload.length > HASH_SIZE) {
           const head = checked(originHash, payload.subarray(HASH_SIZE));
           await this.#takeHead(arrival, { ...head, headHash: readU64(payload, 0) });
-        } else if (type === "mark" && stream !== undefined) await writeFrame(stream, "reached");
-        else if (type === "part") part.add(payload);
+        } else if (type === "mark" && stream !== undefined) {
+          await arrival.channels?.ready;
+          await writeFrame(stream, "reached");
+        } else if (type === "part") part.add(payload);
         else if (type === "part-end" && arrival.host !== undefined)
           await arrival.host.applyDelta(part.take());
         else if (type === "event" && arrival.host !== undefined) {
@@ -232,6 +249,9 @@ export class HandoverArrivals {
           if (event === undefined) throw malformed(originHash);
           events++;
           await arrival.host.replay({ ...event, payload: event.payload.slice() });
+        } else if (type === "positions" && arrival.host !== undefined && arrival.positions === undefined) {
+          arrival.positions = decodePositions(payload);
+          if (arrival.positions === undefined) throw malformed(originHash);
         } else if (type === "end" && payload.length === 4 && readU32(payload, 0) === events) {
           if (arrival.host === undefined) break;
           return;
@@ -250,18 +270,21 @@ export class HandoverArrivals {
       return;
     }
     const entry = requireEntry(this.#context, arrival.originHash);
+    const ledger = SubscriptionLedger.decode(head.bindings);
+    if (ledger === undefined) throw malformed(arrival.originHash);
     const identity = arrivingIdentity(this.#context, head, entry);
     try {
       const host = await makeHost(this.#context, entry, identity, (daemon, options) =>
         DaemonHost.create(identity, daemon, options),
       );
-      await this.#admit(arrival, host);
+      await this.#admit(arrival, host, ledger);
     } finally {
       if (identity !== entry.identity) identity.zeroize();
     }
   }
 
-  async #admit(arrival: Arrival, host: DaemonHost): Promise<void> {
+  /** The daemon is made; its channels are prepared while the rest of it comes. */
+  async #admit(arrival: Arrival, host: DaemonHost, ledger: SubscriptionLedger): Promise<void> {
     const { originHash } = arrival;
     if (this.#arriving.get(originHash) !== arrival || host.originHash !== originHash) {
       void host.close();
@@ -269,6 +292,9 @@ export class HandoverArrivals {
     }
     arrival.host = host;
     arrival.entityId = host.identity.entityId;
+    const { parts, options } = this.#context;
+    const subscriptions = ledger.subscriptions();
+    arrival.channels = new PreparedChannels(options.channels, arrival.originHash, subscriptions, parts.time);
     if (this.#isDurable) await this.#announce(arrival, arrival.entityId);
   }
 
@@ -391,7 +417,7 @@ export class HandoverArrivals {
   }
 
   #activate(arrival: Arrival): void {
-    const { originHash, host, source } = arrival;
+    const { originHash, host, source, channels, positions = [] } = arrival;
     if (host === undefined) return;
     const { parts, emit } = this.#context;
     void arrival.stream?.close();
@@ -400,14 +426,16 @@ export class HandoverArrivals {
     this.#departures.forget(originHash);
     parts.daemons.register(host);
     parts.factories.remove(originHash);
-    rebind(this.#context, host);
+    const subscriptions = host.ledger.subscriptions();
+    rebind(this.#context, host, channels?.begin(subscriptions, positions) ?? subscriptions);
     emit({ kind: "arrived", originHash, from: source });
   }
 
   #discard(arrival: Arrival): void {
-    const { originHash, host, entityId, stream } = arrival;
+    const { originHash, host, entityId, stream, channels } = arrival;
     if (this.#arriving.get(originHash) === arrival) this.#arriving.delete(originHash);
     stream?.abort();
+    channels?.end();
     void host?.close();
     if (!this.#isDurable || entityId === undefined) return;
     const discarding = this.#remove(originHash, entityId).finally(() => {
@@ -430,7 +458,14 @@ export class HandoverArrivals {
   #remember(arrival: Arrival): void {
     const { originHash } = arrival;
     this.#live.delete(originHash);
-    this.#live.set(originHash, { ...arrival, host: undefined, stream: undefined, phase: "live" });
+    this.#live.set(originHash, {
+      ...arrival,
+      host: undefined,
+      stream: undefined,
+      channels: undefined,
+      positions: undefined,
+      phase: "live",
+    });
     if (this.#live.size <= MAX_HANDED_IN) return;
     for (const oldest of this.#live.keys()) {
       this.#live.delete(oldest);

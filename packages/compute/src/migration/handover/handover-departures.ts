@@ -28,6 +28,8 @@ import {
   type MigrationSummary,
 } from "../migrator-options.ts";
 import type { SourceRecord } from "../source.ts";
+import { encodePositions } from "./channel-positions.ts";
+import { FollowedChannels } from "./followed-channels.ts";
 import { handoverMarkers, markerName, putHandoverMarker } from "./handover-marker.ts";
 import type { HandoverMessage } from "./handover-messages.ts";
 import {
@@ -44,6 +46,11 @@ export const MAX_HANDOVER_SNAPSHOT_SIZE: number = 1024 * 1024 * 1024;
 export const HANDOVER_VERSION = 1;
 
 const RESEND_MS = 1000;
+/**
+ * How long a source waits until the daemon has processed what its channels had brought when the target subscribed, but no longer than half of
+ * what a phase may take. What it has not processed by then does not reach it at the target.
+ */
+const FOLLOW_MS = 10_000;
 /** With as many buffered events the daemon is stopped; with more, they are sent while it runs. */
 const FEW_EVENTS = 64;
 /** Rounds after which it is stopped anyway. */
@@ -87,6 +94,8 @@ interface Handover {
   bytes: number;
   /** Why it is aborted. */
   error: MigrationError | undefined;
+  /** The daemon's channels, once the target has subscribed to them. */
+  followed: FollowedChannels | undefined;
   /** Who waits for the target's answer to a mark. */
   atMark: { readonly reached: () => void; readonly failed: (error: unknown) => void } | undefined;
 }
@@ -162,6 +171,7 @@ export class HandoverDepartures implements MigrationOwner {
         pausedAtMs: undefined,
         bytes: 0,
         error: undefined,
+        followed: undefined,
         atMark: undefined,
       });
       heldBack.push({ originHash, node, why: "handed-over" });
@@ -240,6 +250,7 @@ export class HandoverDepartures implements MigrationOwner {
         pausedAtMs: undefined,
         bytes: 0,
         error: undefined,
+        followed: undefined,
         atMark: undefined,
       };
       this.#handovers.set(originHash, handover);
@@ -370,6 +381,8 @@ export class HandoverDepartures implements MigrationOwner {
       const count = hasDeltas
         ? await this.#copyParts(handover, record, stream, snapshot, progress)
         : await this.#copyWhole(handover, record, stream, snapshot, progress);
+      const positions = handover.followed?.positions() ?? [];
+      if (positions.length > 0) await writeFrame(stream, "positions", encodePositions(positions));
       const end = new Uint8Array(4);
       writeU32(end, 0, count);
       await writeFrame(stream, "end", end);
@@ -398,6 +411,7 @@ export class HandoverDepartures implements MigrationOwner {
     await writeFrame(stream, "state-end", hashOf(snapshot));
     handover.job?.migration.enter("restore");
     await this.#mark(handover, stream);
+    await this.#follow(handover, record);
     handover.job?.migration.enter("replay");
     const { source } = this.#departures;
     let count = 0;
@@ -445,6 +459,7 @@ export class HandoverDepartures implements MigrationOwner {
     while (isMuch()) lacking = await copy(record.host);
     handover.job?.migration.enter("restore");
     await this.#mark(handover, stream);
+    await this.#follow(handover, record);
     handover.job?.migration.enter("replay");
     // What has changed while the target caught up.
     do lacking = await copy(record.host);
@@ -466,6 +481,18 @@ export class HandoverDepartures implements MigrationOwner {
     await writeFrame(stream, "mark");
     await reached;
     handover.atMark = undefined;
+    handover.lastProgressMs = this.#context.nowMs();
+  }
+
+  /** Waits for the daemon to get as far on its channels as what the target has of them reaches back. Rejects when the handover has ended. */
+  async #follow(handover: Handover, { host }: SourceRecord): Promise<void> {
+    const { options, parts } = this.#context;
+    const { originHash } = handover;
+    const subscriptions = host.ledger.subscriptions();
+    const limitMs = Math.min(FOLLOW_MS, (options.phaseTimeoutMs ?? DEFAULT_PHASE_TIMEOUT_MS) / 2);
+    const { channels } = options;
+    handover.followed = await FollowedChannels.of(channels, originHash, subscriptions, limitMs, parts.time);
+    if (handover.phase !== "copying") throw new MigrationError("cancelled", "the move has ended");
     handover.lastProgressMs = this.#context.nowMs();
   }
 

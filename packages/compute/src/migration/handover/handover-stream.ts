@@ -26,6 +26,8 @@ const FRAMES = {
   mark: 10,
   /** The target's answer to a mark. */
   reached: 11,
+  /** How far the daemon has got on its channels: for each of them publisher u64, length of the name u8, name, position u64. */
+  positions: 12,
 } as const;
 
 /** Type of a frame. */
