@@ -9,30 +9,8 @@ import {
   type Mesh,
   type Migration,
 } from "../src/index.ts";
+import { counter, KIND, number, toNumber } from "./counting-daemon.ts";
 import { openMesh } from "./open-mesh.ts";
-
-const KIND = "counter";
-
-/** Counts its events, and says how many there were. */
-const counter: DaemonFactory = () => {
-  let count = 0;
-  return {
-    name: KIND,
-    process: () => number(++count),
-    snapshot: () => number(count),
-    restore: (state) => {
-      count = toNumber(state);
-    },
-  };
-};
-
-const number = (value: number): Uint8Array => {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, value);
-  return bytes;
-};
-const toNumber = (bytes: Uint8Array | undefined): number =>
-  bytes === undefined ? Number.NaN : new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
 
 const runtimes: DaemonRuntime[] = [];
 const commuters: Commuter[] = [];
@@ -85,10 +63,10 @@ describe("a daemon on a mesh", () => {
   });
 
   it("moves to another node with its count and its key, and is not here any more", async () => {
-    const { b, home, away } = await pair();
+    const { a, b, home, away } = await pair();
     const daemon = await home.spawn(KIND);
     for (let i = 0; i < 3; i++) await daemon.deliver(number(0));
-    away.expectMigration(KIND, daemon.originHash);
+    away.acceptMigration(KIND, (_, from) => from === a.nodeId);
     const move = await daemon.migrate(b.nodeId);
     const phases: string[] = [];
     for await (const phase of move.phases()) phases.push(phase);
@@ -98,6 +76,21 @@ describe("a daemon on a mesh", () => {
     const [output] = await away.deliver(daemon.originHash, number(0));
     expect(toNumber(output?.payload)).toBe(4);
     await expect(daemon.deliver(number(0))).rejects.toMatchObject({ code: "migrated", node: b.nodeId });
+    await expect.poll(() => a.stats().streams + b.stats().streams).toBe(0);
+  });
+
+  it("moves to a node that fits, which has announced that it runs daemons", async () => {
+    const { a, b, home, away } = await pair();
+    const daemon = await home.spawn(KIND);
+    const filter = { requireTags: ["roomy"] };
+    await expect(home.migrateAnywhere(daemon.originHash, { filter })).rejects.toMatchObject({
+      code: "no-target-available",
+    });
+    await b.announceCapabilities({ tags: ["roomy"] });
+    await expect.poll(() => a.findNodes(filter)).toEqual([b.nodeId]);
+    away.expectMigration(KIND, daemon.originHash);
+    await (await home.migrateAnywhere(daemon.originHash, { filter })).done;
+    expect(away.daemonCount).toBe(1);
   });
 
   it("moves through a relay", async () => {
@@ -153,6 +146,24 @@ describe("a daemon on a mesh", () => {
     });
     expect(toNumber((await daemon.deliver(number(0)))[0]?.payload)).toBe(1);
     expect(b.stats().counters.daemonMessagesUnwanted).toBeGreaterThan(0);
+  });
+
+  it("is refused by a node that runs none, which says nothing to anything else", async () => {
+    const [a, b] = [await openMesh(), await openMesh()];
+    await a.connect(b.contact);
+    const heard: number[][] = [];
+    a.daemons.network.setHandler({ receive: (message) => void heard.push([...message]) });
+    const origin = [1, 2, 3, 4, 5, 6, 7, 8];
+    for (let type = 0; type <= 9; type++) {
+      a.daemons.network.send(b.nodeId, Uint8Array.of(type, ...origin, ...new Array<number>(20).fill(0)));
+    }
+    await expect.poll(() => b.stats().counters.daemonMessagesUnwanted).toBe(10);
+    await expect
+      .poll(() => heard)
+      .toEqual([
+        [6, ...origin, 2, 0],
+        [6, ...origin, 2, 0],
+      ]);
   });
 
   it("is given what is published on its channels, also where it has moved to", async () => {

@@ -1,4 +1,4 @@
-import type { ChannelMembership, PreparedChannel } from "@netmesh/compute";
+import type { ChannelMembership, Subscription as Membership, PreparedChannel } from "@netmesh/compute";
 import { TokenChain } from "@netmesh/crypto";
 import { ChannelCursor } from "../channel-cursor.ts";
 import type { Mesh } from "../mesh.ts";
@@ -10,6 +10,7 @@ import { DaemonSubscription, type FeedDaemon, type HeldMessages } from "./daemon
  * the publisher for itself only.
  */
 export class ChannelFeed implements ChannelMembership {
+  readonly #mesh: Mesh;
   readonly #channels: DaemonChannels;
   readonly #feed: FeedDaemon;
   /** By daemon, publisher and channel; at most as many as the daemons' ledgers hold. */
@@ -19,6 +20,7 @@ export class ChannelFeed implements ChannelMembership {
   readonly #held: HeldMessages = { bytes: 0 };
 
   constructor(mesh: Mesh, feed: FeedDaemon) {
+    this.#mesh = mesh;
     this.#channels = mesh.daemons.channels;
     this.#feed = feed;
   }
@@ -32,6 +34,27 @@ export class ChannelFeed implements ChannelMembership {
     const subscription = await this.#open(publisher, channel, token, originHash);
     subscription.begin();
     await this.#keep(keyOf(publisher, channel, originHash), subscription, subscription.run());
+  }
+
+  /**
+   * Makes a daemon that was restored a member again: now, and if that fails, whenever the publisher connects, as long as `isWanted`. Its token is the
+   * one that it had.
+   */
+  resume({ publisher, channel, token }: Membership, originHash: bigint, isWanted: () => boolean): void {
+    const attempt = async (): Promise<void> => {
+      if (!isWanted() || this.#subscriptions.has(keyOf(publisher, channel, originHash))) return;
+      await this.subscribe(publisher, channel, token, originHash);
+    };
+    attempt().catch(() => {
+      const again = ({ peer }: { readonly peer: { readonly nodeId: bigint } }): void => {
+        if (peer.nodeId !== publisher) return;
+        attempt().then(
+          () => this.#mesh.removeEventListener("peer-connected", again),
+          () => undefined,
+        );
+      };
+      this.#mesh.addEventListener("peer-connected", again);
+    });
   }
 
   async unsubscribe(publisher: bigint, channel: string, originHash: bigint): Promise<void> {

@@ -7,6 +7,7 @@ import { SubscriptionLedger } from "../../state/subscription-ledger.ts";
 import { type Arrivals, arrivingIdentity, makeHost, rebind, requireEntry, restoreHost } from "../arrivals.ts";
 import type { Departures } from "../departures.ts";
 import { encodeFailureReason, type FailureReason, failureOf, MigrationError } from "../failure-reason.ts";
+import type { HeldBackDaemon } from "../held-back.ts";
 import { readBufferedEvent } from "../messages.ts";
 import type { MigrationContext } from "../migration-context.ts";
 import { MAX_PARTIALS, MAX_PARTIALS_PER_PEER } from "../snapshot-reassembler.ts";
@@ -65,6 +66,8 @@ export class HandoverArrivals {
   readonly #arriving: Map<bigint, Arrival> = new Map();
   /** Those that live here, by origin; at most `MAX_HANDED_IN`. */
   readonly #live: Map<bigint, Arrival> = new Map();
+  /** What is being removed from the store, by origin: of what was arriving, and no more. */
+  readonly #discarding: Map<bigint, Promise<void>> = new Map();
   /** Bytes of whole snapshots being read: at most `MAX_HANDOVER_SNAPSHOT_SIZE` for all together. */
   #snapshotBytes = 0;
 
@@ -92,9 +95,9 @@ export class HandoverArrivals {
     return this.#arriving.has(originHash);
   }
 
-  /** Goes on with what the store knows. */
-  async restart(): Promise<void> {
-    if (!this.#isDurable) return;
+  /** Goes on with what the store knows, and says which daemons wait for a decision. */
+  async restart(): Promise<HeldBackDaemon[]> {
+    const heldBack: HeldBackDaemon[] = [];
     for (const marker of await handoverMarkers(this.#context.store, "in")) {
       const { originHash, moveId, node: source, entityId, isCommitted } = marker;
       const base = {
@@ -109,9 +112,19 @@ export class HandoverArrivals {
         lastSentMs: 0,
         snapshotSize: 0,
       };
-      if (isCommitted) this.#remember({ ...base, phase: "live" });
-      else this.#arriving.set(originHash, { ...base, phase: "prepared" });
+      if (isCommitted) {
+        this.#remember({ ...base, phase: "live" });
+        continue;
+      }
+      heldBack.push({ originHash, node: source, why: "arriving" });
+      if (!(await this.#isStored(entityId))) {
+        // It was not prepared, or is not wanted any more: the source has it.
+        await this.#context.store.deleteMarker(markerName("in", originHash));
+        continue;
+      }
+      this.#arriving.set(originHash, { ...base, phase: "prepared" });
     }
+    return heldBack;
   }
 
   /** Takes a stream of a source. Never rejects. */
@@ -123,7 +136,6 @@ export class HandoverArrivals {
       arrival = this.#open(open ?? undefined, stream, from);
       await this.#read(arrival, frames);
       if (this.#arriving.get(arrival.originHash) === arrival) this.#step(arrival, "received");
-      await stream.close();
     } catch (error) {
       await this.#refuse(stream, failureOf(error));
       if (arrival !== undefined) this.#step(arrival, "fail");
@@ -222,7 +234,7 @@ export class HandoverArrivals {
           const snapshot = { ...checked(originHash, whole), headHash: readU64(payload, 0) };
           whole = new Uint8Array(0);
           const host = await restoreHost(this.#context, snapshot, true);
-          this.#admit(arrival, host, host.ledger);
+          await this.#admit(arrival, host, host.ledger);
         } else if (type === "head" && payload.length > HASH_SIZE) {
           const head = checked(originHash, payload.subarray(HASH_SIZE));
           await this.#takeHead(arrival, { ...head, headHash: readU64(payload, 0) });
@@ -265,23 +277,46 @@ export class HandoverArrivals {
       const host = await makeHost(this.#context, entry, identity, (daemon, options) =>
         DaemonHost.create(identity, daemon, options),
       );
-      this.#admit(arrival, host, ledger);
+      await this.#admit(arrival, host, ledger);
     } finally {
       if (identity !== entry.identity) identity.zeroize();
     }
   }
 
   /** The daemon is made; its channels are prepared while the rest of it comes. */
-  #admit(arrival: Arrival, host: DaemonHost, ledger: SubscriptionLedger): void {
-    if (this.#arriving.get(arrival.originHash) !== arrival || host.originHash !== arrival.originHash) {
+  async #admit(arrival: Arrival, host: DaemonHost, ledger: SubscriptionLedger): Promise<void> {
+    const { originHash } = arrival;
+    if (this.#arriving.get(originHash) !== arrival || host.originHash !== originHash) {
       void host.close();
-      throw aborted(arrival.originHash);
+      throw aborted(originHash);
     }
     arrival.host = host;
     arrival.entityId = host.identity.entityId;
     const { parts, options } = this.#context;
     const subscriptions = ledger.subscriptions();
     arrival.channels = new PreparedChannels(options.channels, arrival.originHash, subscriptions, parts.time);
+    if (this.#isDurable) await this.#announce(arrival, arrival.entityId);
+  }
+
+  /**
+   * The marker goes before the snapshot, and nothing older may be there: a start that finds the marker alone knows that the daemon was not prepared,
+   * and none ever finds the snapshot alone.
+   */
+  async #announce(arrival: Arrival, entityId: Uint8Array): Promise<void> {
+    const { originHash } = arrival;
+    await this.#discarding.get(originHash);
+    await this.#context.store.forget(entityId);
+    if (this.#arriving.get(originHash) !== arrival) throw aborted(originHash);
+    await this.#mark(arrival, false);
+  }
+
+  async #isStored(entityId: Uint8Array): Promise<boolean> {
+    try {
+      return (await this.#context.store.get(entityId)) !== undefined;
+    } catch {
+      // It is there, though it cannot be read now.
+      return true;
+    }
   }
 
   #reserve(size: number): void {
@@ -330,7 +365,7 @@ export class HandoverArrivals {
     );
   }
 
-  /** The daemon with its key, sealed for this very node, then who decides about it. */
+  /** The daemon with its key, sealed for this very node; who decides about it is there already. */
   async #persistPrepared(arrival: Arrival): Promise<void> {
     const { host } = arrival;
     if (!this.#isDurable || host === undefined) return;
@@ -341,12 +376,7 @@ export class HandoverArrivals {
     const snapshot =
       targetPublicKey === undefined ? taken : sealSnapshot(taken, host.identity, { targetPublicKey });
     const { kind } = requireEntry(this.#context, arrival.originHash);
-    if (!(await store.put(snapshot, kind))) {
-      // An older life of the daemon on this node, by another clock.
-      await store.forget(snapshot.entityId);
-      await store.put(snapshot, kind);
-    }
-    await this.#mark(arrival, false);
+    if (!(await store.put(snapshot, kind))) throw new Error("the store has another snapshot of the daemon");
   }
 
   /** After a restart the daemon is made first: only one that can live here is committed. */
@@ -357,7 +387,9 @@ export class HandoverArrivals {
     this.#onReturn(arrival.originHash);
     if (!this.#isDurable) return;
     // That this node has let it go once is over: whoever hands it over has had it since.
-    await this.#context.store.deleteMarker(markerName("out", arrival.originHash));
+    for (const role of ["out", "departed"] as const) {
+      await this.#context.store.deleteMarker(markerName(role, arrival.originHash));
+    }
     await this.#mark(arrival, true);
   }
 
@@ -388,6 +420,7 @@ export class HandoverArrivals {
     const { originHash, host, source, channels, positions = [] } = arrival;
     if (host === undefined) return;
     const { parts, emit } = this.#context;
+    void arrival.stream?.close();
     this.#arriving.delete(originHash);
     this.#remember(arrival);
     this.#departures.forget(originHash);
@@ -405,12 +438,21 @@ export class HandoverArrivals {
     channels?.end();
     void host?.close();
     if (!this.#isDurable || entityId === undefined) return;
+    const discarding = this.#remove(originHash, entityId).finally(() => {
+      if (this.#discarding.get(originHash) === discarding) this.#discarding.delete(originHash);
+    });
+    this.#discarding.set(originHash, discarding);
+  }
+
+  /** The snapshot goes before the marker. Should the store fail, the source is asked again at the next start, and says the same. */
+  async #remove(originHash: bigint, entityId: Uint8Array): Promise<void> {
     const { store } = this.#context;
-    // Should the store fail, the source is asked again at the next start, and says the same.
-    void (async () => {
-      await store.deleteMarker(markerName("in", originHash));
+    try {
       await store.forget(entityId);
-    })().catch(() => {});
+      await store.deleteMarker(markerName("in", originHash));
+    } catch {
+      // What is left is told apart at the next start.
+    }
   }
 
   #remember(arrival: Arrival): void {

@@ -17,6 +17,7 @@ import {
   MigrationError,
   migrationFailed,
 } from "../failure-reason.ts";
+import type { HeldBackDaemon } from "../held-back.ts";
 import { BUFFERED_EVENT_OVERHEAD, writeBufferedEvent } from "../messages.ts";
 import { Migration, type MigrationOwner } from "../migration.ts";
 import type { MigrationContext } from "../migration-context.ts";
@@ -151,8 +152,9 @@ export class HandoverDepartures implements MigrationOwner {
     });
   }
 
-  /** Goes on with what the store knows: daemons that were handed over before this process began. */
-  async restart(): Promise<void> {
+  /** Goes on with what the store knows, and says what that is: daemons that were handed over before this process began. */
+  async restart(): Promise<HeldBackDaemon[]> {
+    const heldBack: HeldBackDaemon[] = [];
     for (const { originHash, moveId, node, entityId } of await handoverMarkers(this.#context.store, "out")) {
       const nowMs = this.#context.nowMs();
       this.#handovers.set(originHash, {
@@ -172,7 +174,9 @@ export class HandoverDepartures implements MigrationOwner {
         followed: undefined,
         atMark: undefined,
       });
+      heldBack.push({ originHash, node, why: "handed-over" });
     }
+    return heldBack;
   }
 
   /** Where a daemon was handed over to, as long as the target has not confirmed. */
@@ -509,8 +513,14 @@ export class HandoverDepartures implements MigrationOwner {
         if (reason === undefined) continue;
         this.#abort(handover, migrationFailed(handover.originHash, reason, handover.target));
       }
-    } catch {
-      // Whoever writes hears of it, too.
+    } catch (error) {
+      // The target is gone, or has begun anew: it is prepared for nothing.
+      const { originHash, target: node } = handover;
+      const text = `the stream has failed: ${messageOf(error)}`;
+      this.#abort(
+        handover,
+        new MigrationError("target-unavailable", text, { originHash, node, cause: error }),
+      );
     }
   }
 
