@@ -259,7 +259,7 @@ class Commuter {
 
   /** Begins to move the daemon to the other node, which has just been sent more than it takes at once. */
   async leave(): Promise<Migration> {
-    for (let i = 0; i < 50; i++) await this.#publishNext();
+    for (let i = 0; i < 30; i++) await this.#publishNext();
     const [mesh, runtime] = this.#homes[1 - this.#at] as readonly [Mesh, DaemonRuntime];
     const { originHash } = this.identity;
     runtime.forget(originHash);
