@@ -24,11 +24,15 @@ export async function startRelay(settings: Settings, reporter: Reporter): Promis
   });
   answerClock(mesh);
   for (const path of settings.created) reporter.event("created", { file: path });
+  const nodeId = mesh.nodeId.toString(16).padStart(16, "0");
+  const publicKey = bytesToHex(mesh.noisePublicKey);
   reporter.event("listening", {
     address: mesh.localAddress,
     socket: mesh.stats().socket?.mode,
-    nodeId: mesh.nodeId.toString(16).padStart(16, "0"),
-    publicKey: bytesToHex(mesh.noisePublicKey),
+    nodeId,
+    publicKey,
+    // As `netmesh doctor` takes it, but for the address under which others reach the relay.
+    contact: `${nodeId}:${publicKey}`,
   });
   for (const type of ["peer-connected", "peer-lost", "peer-recovered"] as const) {
     mesh.addEventListener(type, ({ peer }) => {

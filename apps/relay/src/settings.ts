@@ -25,7 +25,7 @@ export interface Settings {
   readonly created: readonly string[];
 }
 
-export const USAGE = `netmesh-relay: forwards packets between nodes that it cannot read
+export const USAGE = `netmesh relay, netmesh-relay: forwards packets between nodes that it cannot read
 
   --bind ADDRESS           address to listen on        NETMESH_BIND           0.0.0.0:7000
   --psk-file FILE          key of the mesh             NETMESH_PSK_FILE       ~/.netmesh/psk
