@@ -1,55 +1,7 @@
-import { encodeReflex, encodeRendezvous, SocketAddress, Subprotocol } from "@netmesh/wire";
+import { encodeRendezvous, Subprotocol } from "@netmesh/wire";
 import { describe, expect, it } from "vitest";
-import {
-  DEFAULT_TRAVERSAL_SETTINGS,
-  Traversal,
-  TraversalError,
-  type TraversalErrorKind,
-} from "../src/index.ts";
-import { toBlock } from "../src/socket-block.ts";
-import { FakeHost } from "./fake-host.ts";
-import { VirtualTimers } from "./virtual-timers.ts";
-
-const PEER = 2n;
-const COORDINATOR = 3n;
-const at = (text: string) => SocketAddress.parse(text);
-const REFLEX = at("198.51.100.7:9000");
-
-function blockOf(address: SocketAddress) {
-  const block = toBlock(address);
-  if (block === undefined) throw new Error(address.key);
-  return block;
-}
-
-function node() {
-  const timers = new VirtualTimers();
-  const host = new FakeHost(timers);
-  host.localAddress = at("0.0.0.0:7000");
-  let seed = 1;
-  const random = {
-    fill: (bytes: Uint8Array) => {
-      for (let i = 0; i < bytes.length; i++) {
-        seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31;
-        bytes[i] = seed >> 16;
-      }
-    },
-  };
-  const traversal = new Traversal({ host, timers, random });
-  const answer = (from: bigint, seen: SocketAddress) =>
-    traversal.receive(from, Subprotocol.REFLEX, encodeReflex({ type: "response", address: blockOf(seen) }));
-  const introduce = (fireAtMs: bigint, reflex = REFLEX) =>
-    traversal.receive(
-      COORDINATOR,
-      Subprotocol.RENDEZVOUS,
-      encodeRendezvous({ type: "punch-introduce", peer: PEER, reflex: blockOf(reflex), fireAtMs }),
-    );
-  const kindOf = (call: Promise<unknown>) =>
-    call.then(
-      () => "resolved",
-      (error: unknown) => (error instanceof TraversalError ? error.kind : String(error)),
-    );
-  return { timers, host, traversal, answer, introduce, kindOf };
-}
+import { DEFAULT_TRAVERSAL_SETTINGS, TraversalError, type TraversalErrorKind } from "../src/index.ts";
+import { at, blockOf, COORDINATOR, introducedNode, node, PEER, REFLEX } from "./traversing-node.ts";
 
 describe("settings and errors", () => {
   it("are those of the specification unless told otherwise", () => {
@@ -181,16 +133,8 @@ describe("a sweep", () => {
 });
 
 describe("a node that is introduced", () => {
-  function introduced() {
-    const it = node();
-    it.host.add(PEER);
-    it.host.add(COORDINATOR, { isDirect: true });
-    it.host.reflexes.set(PEER, REFLEX);
-    return it;
-  }
-
   it("sends at the moment of the punch, 100 and 250 ms later, then every half second until the deadline", async () => {
-    const { timers, host, introduce } = introduced();
+    const { timers, host, introduce } = introducedNode();
     introduce(BigInt(host.unixNow()) + 500n);
     await timers.advance(10_000);
     const times = host.keepAlives.map(([, atMs]) => atMs);
@@ -206,7 +150,7 @@ describe("a node that is introduced", () => {
   ])(
     "for a moment in the %s sends when half a second is over, less the way of the introduction",
     async (_, leadMs) => {
-      const { timers, host, introduce } = introduced();
+      const { timers, host, introduce } = introducedNode();
       introduce(BigInt(host.unixNow()) + leadMs);
       await timers.advance(1_000);
       expect(host.keepAlives[0]).toEqual([REFLEX.key, 480]);
@@ -214,7 +158,7 @@ describe("a node that is introduced", () => {
   );
 
   it("acks only what it has heard, and asks over the address from which it came", async () => {
-    const { timers, host, traversal, introduce } = introduced();
+    const { timers, host, traversal, introduce } = introducedNode();
     introduce(BigInt(host.unixNow()) + 500n);
     await timers.advance(600);
     expect([host.sent, host.asked]).toEqual([[], []]);
@@ -228,7 +172,7 @@ describe("a node that is introduced", () => {
   });
 
   it("again and again by one coordinator takes part eight times in ten seconds", async () => {
-    const { timers, host, traversal, introduce } = introduced();
+    const { timers, host, traversal, introduce } = introducedNode();
     for (let i = 0; i < 40; i++) {
       introduce(BigInt(host.unixNow()) + 10n);
       // The session moves, which ends the attempt.
