@@ -33,17 +33,18 @@ export interface DirectConnection {
   readonly reason: ConnectionReason;
 }
 
-/** What nodes announce of their NATs. */
-type AnnouncedNats = Pick<NodeTraversal, "natClassOf" | "reflexOf">;
-
 /** How this node is reached from outside, and how it reaches others without relays. */
 export class MeshNat {
   readonly #traversal: Traversal;
-  readonly #announced: AnnouncedNats;
-  readonly #mapping: MeshPortMapping | undefined;
+  readonly #announced: Pick<TraversalHost, "natClassOf" | "reflexOf">;
+  readonly #mapping: { readonly status: PortMappingStatus; recheck(): void } | undefined;
 
   /** Use `Mesh.nat`. */
-  constructor(traversal: Traversal, announced: AnnouncedNats, mapping: MeshPortMapping | undefined) {
+  constructor(
+    traversal: Traversal,
+    announced: Pick<TraversalHost, "natClassOf" | "reflexOf">,
+    mapping: { readonly status: PortMappingStatus; recheck(): void } | undefined,
+  ) {
     this.#traversal = traversal;
     this.#announced = announced;
     this.#mapping = mapping;
