@@ -6,6 +6,7 @@ import type {
   ConnectionReason,
   NatClass,
   Traversal,
+  TraversalHost,
   TraversalSettings,
   TraversalStats,
 } from "@netmesh/traversal";
