@@ -2,7 +2,9 @@ import type { Daemon, StateDelta } from "@netmesh/sdk";
 import { decodeNumber, KIND, type Tally } from "./messages.ts";
 
 const HEADER_BYTES = 16;
-const PAGE_BYTES = 256 * 1024;
+const PAGE_BYTES = 64 * 1024;
+/** Pages that travel together. */
+const PAGES_PER_PART = 4;
 /** Pages that events change; the others stay as they are. */
 const BUSY_PAGES = 8;
 const INDEX_BYTES = 4;
@@ -44,39 +46,44 @@ export class Counter implements Daemon {
 
 /** A counter that tells which pages of its state have changed, so that the others travel while it runs. */
 export class PagedCounter extends Counter {
-  /** The version at which each page was last changed; in the order of these versions. */
-  readonly #versions = new Map<number, bigint>();
+  /** Pages that were changed after the version last asked for, in the order of their last change, with its version. */
+  readonly #changed = new Map<number, bigint>();
+  readonly #pages: number;
   #version = 0n;
 
   constructor(stateBytes: number) {
     super(stateBytes);
-    const pages = Math.ceil(this.state.length / PAGE_BYTES);
-    for (let page = 0; page < pages; page++) this.#touch(page);
+    this.#pages = Math.ceil(this.state.length / PAGE_BYTES);
   }
 
-  snapshotDelta(since = 0n): StateDelta {
-    for (const [page, version] of this.#versions) {
-      if (version <= since) continue;
-      const from = page * PAGE_BYTES;
-      const content = this.state.subarray(from, from + PAGE_BYTES);
-      const bytes = new Uint8Array(INDEX_BYTES + content.length);
-      new DataView(bytes.buffer).setUint32(0, page);
-      bytes.set(content, INDEX_BYTES);
-      return { bytes, version, hasMore: version < this.#version };
+  snapshotDelta(since: bigint | undefined): StateDelta {
+    if (since === undefined) for (let page = 0; page < this.#pages; page++) this.#touch(page);
+    const parts: Uint8Array[] = [];
+    let version = since ?? 0n;
+    for (const [page, changed] of this.#changed) {
+      if (changed > version) {
+        if (parts.length === 2 * PAGES_PER_PART) break;
+        const index = new Uint8Array(INDEX_BYTES);
+        new DataView(index.buffer).setUint32(0, page);
+        parts.push(index, this.state.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES));
+        version = changed;
+      }
+      // Whoever asks for what came later has it.
+      this.#changed.delete(page);
     }
-    return { bytes: new Uint8Array(0), version: this.#version, hasMore: false };
+    return { bytes: joined(parts), version, remaining: this.#changed.size * PAGE_BYTES };
   }
 
   applyDelta(delta: Uint8Array): void {
-    if (delta.length === 0) return;
-    const page = decodeNumber(delta);
-    this.state.set(delta.subarray(INDEX_BYTES), page * PAGE_BYTES);
-    this.#touch(page);
+    for (let at = 0; at < delta.length; at += INDEX_BYTES + PAGE_BYTES) {
+      const page = decodeNumber(delta, at);
+      this.state.set(delta.subarray(at + INDEX_BYTES, at + INDEX_BYTES + PAGE_BYTES), page * PAGE_BYTES);
+    }
   }
 
   protected override onChange(number: number): void {
     this.#touch(0);
-    const page = number % Math.min(BUSY_PAGES, this.#versions.size);
+    const page = number % Math.min(BUSY_PAGES, this.#pages);
     // Behind what the first page counts.
     const at = page * PAGE_BYTES + HEADER_BYTES;
     if (at < this.state.length) this.state[at] = number & 0xff;
@@ -84,9 +91,19 @@ export class PagedCounter extends Counter {
   }
 
   #touch(page: number): void {
-    this.#versions.delete(page);
-    this.#versions.set(page, ++this.#version);
+    this.#changed.delete(page);
+    this.#changed.set(page, ++this.#version);
   }
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
 }
 
 /** What a counter answers to the number 0. */

@@ -164,13 +164,13 @@ export class DaemonHost {
    *
    * Fails with `restore-failed` before the daemon is asked when the snapshot is another entity's or its bindings are malformed;
    * afterwards when the daemon refuses the state, or is stateless and there is some. `callback-timeout` when it takes too long. The
-   * daemon is disposed of then.
+   * daemon is disposed of then. With `givesState` the daemon gets the snapshot's bytes themselves.
    */
   static async fromSnapshot(
     snapshot: StateSnapshot,
     identity: Identity,
     daemon: Daemon,
-    options: DaemonHostOptions = {},
+    options: DaemonHostOptions & { readonly givesState?: boolean } = {},
   ): Promise<DaemonHost> {
     const host = DaemonHost.create(identity, daemon, options);
     try {
@@ -179,7 +179,7 @@ export class DaemonHost {
           originHash: host.originHash,
         });
       }
-      await host.restoreFrom(snapshot);
+      await host.restoreFrom(snapshot, options);
       return host;
     } catch (error) {
       void host.close();
@@ -356,20 +356,24 @@ export class DaemonHost {
    * Fails with `restore-failed` or `callback-timeout`. Chain, horizon and bindings are as before then; what the daemon made of the
    * state only it knows.
    */
-  restoreFrom(snapshot: StateSnapshot): Awaitable<void> {
+  restoreFrom(
+    snapshot: StateSnapshot,
+    { givesState = false }: { readonly givesState?: boolean } = {},
+  ): Awaitable<void> {
     const ledger = SubscriptionLedger.decode(snapshot.bindings);
     if (ledger === undefined) throw this.#failed("restore-failed", "the bindings are malformed");
     return this.#calls.run("restore", () => {
       const adopt = (): void => {
         this.#refuseLate("restore");
-        const { chainLink, headHash, state, horizon } = snapshot;
-        this.#chain = CausalChain.resume(chainLink, headHash ?? parentHash(chainLink, state));
+        const { chainLink, horizon } = snapshot;
+        this.#chain = CausalChain.resume(chainLink, headHash);
         this.#horizon = horizon?.copy() ?? new ObservedHorizon(this.#horizon.maxOrigins);
         this.ledger = ledger;
       };
+      const { state, headHash = parentHash(snapshot.chainLink, state) } = snapshot;
       let restored: Awaitable<void>;
       try {
-        restored = this.#restoreState(snapshot.state);
+        restored = this.#restoreState(givesState ? state : new Uint8Array(state));
       } catch (error) {
         throw this.#failed("restore-failed", error);
       }
@@ -528,15 +532,14 @@ export class DaemonHost {
 
   #checkedDelta(delta: StateDelta): StateDelta {
     this.#refuseLate("snapshot");
-    const { bytes, version, hasMore } = delta;
-    const isDelta =
-      bytes instanceof Uint8Array && typeof version === "bigint" && typeof hasMore === "boolean";
+    const { bytes, version, remaining } = delta;
+    const isDelta = bytes instanceof Uint8Array && typeof version === "bigint" && remaining >= 0;
     if (!isDelta) throw this.#failed("snapshot-failed", "not a part of a state");
-    return { bytes: new Uint8Array(bytes), version, hasMore };
+    return { bytes: new Uint8Array(bytes), version, remaining };
   }
 
   #restoreState(state: Uint8Array): Awaitable<void> {
-    if (this.#daemon.restore !== undefined) return this.#daemon.restore(new Uint8Array(state));
+    if (this.#daemon.restore !== undefined) return this.#daemon.restore(state);
     if (state.length > 0) throw new Error(`a stateless daemon was given ${state.length} bytes of state`);
   }
 

@@ -14,8 +14,8 @@ export interface StateDelta {
   readonly bytes: Uint8Array;
   /** How far this part goes: the `since` of the next. */
   readonly version: bigint;
-  /** Whether the parts so far still lack something of the state as it is now. */
-  readonly hasMore: boolean;
+  /** Bytes, about, that the parts so far lack of the state as it is now; 0 when it is nothing. The daemon is stopped once they are few. */
+  readonly remaining: number;
 }
 
 /** How a daemon says that it is doing. */

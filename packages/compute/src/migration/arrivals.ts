@@ -80,11 +80,13 @@ export class Arrivals {
     return true;
   }
 
-  /** Why no daemon of that origin can arrive here now. */
-  refusalOf(originHash: bigint): FailureReason | undefined {
+  /** Why no daemon of that origin can arrive here now; from that node, if one is named, also by a rule. */
+  refusalOf(originHash: bigint, from?: bigint): FailureReason | undefined {
     const { parts } = this.#context;
     if (!parts.isReady()) return { kind: "not-ready" };
-    if (parts.factories.get(originHash) === undefined) return { kind: "factory-not-found" };
+    const entry =
+      from === undefined ? parts.factories.get(originHash) : parts.factories.admit(originHash, from);
+    if (entry === undefined) return { kind: "factory-not-found" };
     if (!this.#livesHere(originHash)) return undefined;
     return stateFailed(`daemon ${hexId(originHash)} already registered`);
   }
@@ -202,16 +204,20 @@ function checkedSnapshot(bytes: Uint8Array, { originHash, seqThrough }: Snapshot
 
 /**
  * A daemon restored of a snapshot with the factory entry of its origin, not registered yet. The key is that in the envelope if there is one,
- * however the registered one; a failure to open it is final (§20).
+ * however the registered one; a failure to open it is final (§20). With `givesState` the snapshot's state is the daemon's from then on.
  *
  * Rejects with `factory-not-found`, `identity-transport-failed`, `state-failed`, and as the factory and the daemon do.
  */
-export async function restoreHost(context: MigrationContext, snapshot: StateSnapshot): Promise<DaemonHost> {
+export async function restoreHost(
+  context: MigrationContext,
+  snapshot: StateSnapshot,
+  givesState = false,
+): Promise<DaemonHost> {
   const entry = requireEntry(context, snapshot.chainLink.originHash);
   const identity = arrivingIdentity(context, snapshot, entry);
   try {
     return await makeHost(context, entry, identity, (daemon, options) =>
-      DaemonHost.fromSnapshot(snapshot, identity, daemon, options),
+      DaemonHost.fromSnapshot(snapshot, identity, daemon, { ...options, givesState }),
     );
   } finally {
     if (identity !== entry.identity) identity.zeroize();

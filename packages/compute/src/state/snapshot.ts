@@ -68,6 +68,18 @@ export function snapshotSize(snapshot: StateSnapshot): number {
  * `foreign-chain` when the chain is another entity's, as that of a promoted standby.
  */
 export function encodeSnapshot(snapshot: StateSnapshot): Uint8Array {
+  const pieces = encodeSnapshotPieces(snapshot);
+  const bytes = new Uint8Array(snapshotSize(snapshot));
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
+}
+
+/** What {@link encodeSnapshot} gives, as three pieces of which the second is the snapshot's state itself, not copied. Throws as it. */
+export function encodeSnapshotPieces(snapshot: StateSnapshot): readonly Uint8Array[] {
   const { entityId, chainLink, createdAt, state, bindings, envelope } = snapshot;
   if (state.length > MAX_LENGTH || bindings.length > MAX_LENGTH) {
     throw new StateError(
@@ -79,26 +91,23 @@ export function encodeSnapshot(snapshot: StateSnapshot): Uint8Array {
   if (chainLink.originHash !== originOf(entityId)) {
     throw new StateError("foreign-chain", "the chain belongs to another entity", chainLink.originHash);
   }
-  const bytes = new Uint8Array(snapshotSize(snapshot));
-  bytes.set(MAGIC);
-  bytes[VERSION_AT] = VERSION;
-  bytes.set(entityId, ENTITY);
-  writeU64(bytes, THROUGH, chainLink.sequence);
-  writeCausalLink(bytes, LINK, chainLink);
-  writeU64(bytes, CREATED, createdAt);
-  writeU32(bytes, STATE_LENGTH, state.length);
-  let at = STATE_LENGTH + LENGTH_SIZE;
-  bytes.set(state, at);
-  at += state.length;
-  writeU32(bytes, at, bindings.length);
-  at += LENGTH_SIZE;
-  bytes.set(bindings, at);
-  at += bindings.length;
+  const before = new Uint8Array(STATE_LENGTH + LENGTH_SIZE);
+  before.set(MAGIC);
+  before[VERSION_AT] = VERSION;
+  before.set(entityId, ENTITY);
+  writeU64(before, THROUGH, chainLink.sequence);
+  writeCausalLink(before, LINK, chainLink);
+  writeU64(before, CREATED, createdAt);
+  writeU32(before, STATE_LENGTH, state.length);
+  const after = new Uint8Array(LENGTH_SIZE + bindings.length + 1 + (envelope?.length ?? 0));
+  writeU32(after, 0, bindings.length);
+  after.set(bindings, LENGTH_SIZE);
   if (envelope !== undefined) {
-    bytes[at] = 1;
-    bytes.set(envelope, at + 1);
+    const at = LENGTH_SIZE + bindings.length;
+    after[at] = 1;
+    after.set(envelope, at + 1);
   }
-  return bytes;
+  return [before, state, after];
 }
 
 /**

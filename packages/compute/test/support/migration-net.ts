@@ -40,11 +40,20 @@ export interface NodeOptions extends MigratorOptions {
   readonly isStarted?: boolean;
 }
 
+/** An end of a stream in memory. */
+export interface TestStream extends ByteStream {
+  /** Whether what it writes is over, and has been read. */
+  readonly isOver: boolean;
+}
+
 /** Both ends of a stream in memory, whose writes wait while more than `window` bytes are unread. */
-export function streamPair(window: number = 256 * 1024): [ByteStream, ByteStream] {
+export function streamPair(window: number = 256 * 1024): [TestStream, TestStream] {
   const forth = pipe(window);
   const back = pipe(window);
-  const end = (own: Pipe, other: Pipe): ByteStream => ({
+  const end = (own: Pipe, other: Pipe): TestStream => ({
+    get isOver() {
+      return own.isOver();
+    },
     readable: other.readable,
     write: own.write,
     close: own.close,
@@ -61,6 +70,7 @@ interface Pipe {
   readonly write: (bytes: Uint8Array) => Promise<void>;
   readonly close: () => Promise<void>;
   readonly abort: () => void;
+  readonly isOver: () => boolean;
 }
 
 function pipe(window: number): Pipe {
@@ -104,6 +114,7 @@ function pipe(window: number): Pipe {
       state = "aborted";
       wake();
     },
+    isOver: () => state === "aborted" || (state === "closed" && size === 0),
   };
 }
 
@@ -114,7 +125,7 @@ export class MigrationNet {
   readonly keys: Map<bigint, StaticKeyPair> = new Map();
   /** Types of the messages sent, as `from>to type`. */
   readonly log: string[] = [];
-  readonly streams: ByteStream[] = [];
+  readonly streams: TestStream[] = [];
   fault: Fault = () => undefined;
   /** Pairs `a>b` of which a does not know b's static key. */
   readonly unknownKeys: Set<string> = new Set();

@@ -25,7 +25,10 @@ export const MAX_HANDOVER_PART_SIZE: number = 64 * 1024 * 1024;
 /** Daemons that have come and are remembered, so that a source that asks again is answered; of more, the oldest is forgotten. */
 export const MAX_HANDED_IN = 65_536;
 
-const OPEN_SIZE = 17;
+const OPEN_SIZE = 25;
+const HASH_SIZE = 8;
+/** Bytes that a part is first given room for. */
+const MIN_CAPACITY = 64 * 1024;
 const QUERY_MS = 1000;
 
 /** A handover as its target sees it. */
@@ -39,6 +42,8 @@ interface Arrival {
   host: DaemonHost | undefined;
   entityId: Uint8Array | undefined;
   lastSentMs: number;
+  /** Of the snapshot that is being read; 0 for none. */
+  readonly snapshotSize: number;
 }
 
 /** Daemons that other netmesh nodes hand over to this one (docs/protocol/migration.md). */
@@ -93,6 +98,7 @@ export class HandoverArrivals {
         host: undefined,
         entityId,
         lastSentMs: 0,
+        snapshotSize: 0,
       };
       if (isCommitted) this.#remember({ ...base, phase: "live" });
       else this.#arriving.set(originHash, { ...base, phase: "prepared" });
@@ -108,6 +114,7 @@ export class HandoverArrivals {
       arrival = this.#open(open ?? undefined, stream, from);
       await this.#read(arrival, frames);
       if (this.#arriving.get(arrival.originHash) === arrival) this.#step(arrival, "received");
+      await stream.close();
     } catch (error) {
       await this.#refuse(stream, failureOf(error));
       if (arrival !== undefined) this.#step(arrival, "fail");
@@ -150,10 +157,12 @@ export class HandoverArrivals {
     }
     const originHash = readU64(payload, 1);
     const moveId = readU64(payload, 9);
+    const size = readU64(payload, 17);
+    if (size > MAX_HANDOVER_SNAPSHOT_SIZE) throw tooLarge();
     const isBusy = this.#arriving.has(originHash) || this.#arrivals.orchestratorOf(originHash) !== undefined;
     if (isBusy)
       throw new MigrationError("already-migrating", `${hexId(originHash)} is arriving`, { originHash });
-    const refusal = this.#arrivals.refusalOf(originHash);
+    const refusal = this.#arrivals.refusalOf(originHash, source);
     if (refusal !== undefined) throw new Refusal(originHash, refusal);
     const { expectedOrchestrator = source } = requireEntry(this.#context, originHash);
     if (expectedOrchestrator !== source) {
@@ -174,6 +183,7 @@ export class HandoverArrivals {
       host: undefined,
       entityId: undefined,
       lastSentMs: this.#context.nowMs(),
+      snapshotSize: Number(size),
     };
     this.#arriving.set(originHash, arrival);
     return arrival;
@@ -181,19 +191,27 @@ export class HandoverArrivals {
 
   /** Makes the daemon of what the source writes, in the order in which it does. */
   async #read(arrival: Arrival, frames: AsyncGenerator<HandoverFrame, void>): Promise<void> {
-    const { originHash } = arrival;
-    const whole = new Collector(MAX_HANDOVER_SNAPSHOT_SIZE, (size) => this.#reserve(size));
-    const part = new Collector(MAX_HANDOVER_PART_SIZE, () => {});
+    const { originHash, stream, snapshotSize } = arrival;
+    const part = new Collector(MAX_HANDOVER_PART_SIZE);
     let events = 0;
-    let isComplete = false;
+    this.#reserve(snapshotSize);
     try {
+      // Memory that is not written to is not taken: a source that announces more than it sends costs nothing.
+      let whole = new Uint8Array(snapshotSize);
+      let wholeSize = 0;
       for await (const { type, payload } of frames) {
         if (this.#arriving.get(originHash) !== arrival) throw aborted(originHash);
-        if (isComplete) throw malformed(originHash);
-        if (type === "state") whole.add(payload);
-        else if (type === "state-end" && arrival.host === undefined) {
-          this.#admit(arrival, await restoreHost(this.#context, checked(originHash, whole.take())));
-        } else if (type === "head") await this.#takeHead(arrival, checked(originHash, payload.slice()));
+        if (type === "state" && payload.length <= whole.length - wholeSize) {
+          whole.set(payload, wholeSize);
+          wholeSize += payload.length;
+        } else if (type === "state-end" && payload.length === HASH_SIZE && wholeSize === whole.length) {
+          const snapshot = { ...checked(originHash, whole), headHash: readU64(payload, 0) };
+          whole = new Uint8Array(0);
+          this.#admit(arrival, await restoreHost(this.#context, snapshot, true));
+        } else if (type === "head" && payload.length > HASH_SIZE) {
+          const head = checked(originHash, payload.subarray(HASH_SIZE));
+          await this.#takeHead(arrival, { ...head, headHash: readU64(payload, 0) });
+        } else if (type === "mark" && stream !== undefined) await writeFrame(stream, "reached");
         else if (type === "part") part.add(payload);
         else if (type === "part-end" && arrival.host !== undefined)
           await arrival.host.applyDelta(part.take());
@@ -202,14 +220,15 @@ export class HandoverArrivals {
           if (event === undefined) throw malformed(originHash);
           events++;
           await arrival.host.replay({ ...event, payload: event.payload.slice() });
-        } else if (type === "end" && payload.length === 4 && readU32(payload, 0) === events)
-          isComplete = true;
-        else throw malformed(originHash);
+        } else if (type === "end" && payload.length === 4 && readU32(payload, 0) === events) {
+          if (arrival.host === undefined) break;
+          return;
+        } else throw malformed(originHash);
       }
+      throw malformed(originHash);
     } finally {
-      whole.clear();
+      this.#reserve(-snapshotSize);
     }
-    if (!isComplete || arrival.host === undefined) throw malformed(originHash);
   }
 
   /** Before the parts of a state the daemon is made, after them it takes over its chain. */
@@ -346,8 +365,8 @@ export class HandoverArrivals {
     this.#arriving.delete(originHash);
     this.#remember(arrival);
     this.#departures.forget(originHash);
-    parts.factories.remove(originHash);
     parts.daemons.register(host);
+    parts.factories.remove(originHash);
     rebind(this.#context, host);
     emit({ kind: "arrived", originHash, from: source });
   }
@@ -381,7 +400,7 @@ export class HandoverArrivals {
   async #refuse(stream: ByteStream, reason: FailureReason): Promise<void> {
     try {
       await writeFrame(stream, "refused", encodeFailureReason(reason));
-      await stream.close();
+      void stream.close();
     } catch {
       stream.abort();
     }
@@ -398,40 +417,36 @@ class Refusal extends MigrationError {
 /** Bytes that come one after the other, up to a limit. */
 class Collector {
   readonly #limit: number;
-  readonly #reserve: (size: number) => void;
-  #chunks: Uint8Array[] = [];
+  #bytes = new Uint8Array(0);
   #size = 0;
 
-  /** `reserve` is told of every byte held, and with negative sizes of those given away; it may throw. */
-  constructor(limit: number, reserve: (size: number) => void) {
+  constructor(limit: number) {
     this.#limit = limit;
-    this.#reserve = reserve;
   }
 
   add(chunk: Uint8Array): void {
-    if (this.#size + chunk.length > this.#limit)
-      throw new MigrationError("state-failed", "the state is too large");
-    this.#reserve(chunk.length);
-    this.#chunks.push(chunk.slice());
-    this.#size += chunk.length;
+    const size = this.#size + chunk.length;
+    if (size > this.#limit) throw tooLarge();
+    if (size > this.#bytes.length) {
+      const more = new Uint8Array(Math.max(MIN_CAPACITY, 2 * this.#bytes.length, size));
+      more.set(this.#bytes.subarray(0, this.#size));
+      this.#bytes = more;
+    }
+    this.#bytes.set(chunk, this.#size);
+    this.#size = size;
   }
 
+  /** The bytes, which are the caller's. */
   take(): Uint8Array {
-    const bytes = new Uint8Array(this.#size);
-    let at = 0;
-    for (const chunk of this.#chunks) {
-      bytes.set(chunk, at);
-      at += chunk.length;
-    }
-    this.clear();
+    const bytes = this.#bytes.subarray(0, this.#size);
+    this.#bytes = new Uint8Array(0);
+    this.#size = 0;
     return bytes;
   }
+}
 
-  clear(): void {
-    this.#reserve(-this.#size);
-    this.#chunks = [];
-    this.#size = 0;
-  }
+function tooLarge(): MigrationError {
+  return new MigrationError("state-failed", "the state is too large");
 }
 
 function checked(originHash: bigint, bytes: Uint8Array): StateSnapshot {

@@ -1,8 +1,14 @@
 import { platformRandom, randomBytes } from "@netmesh/crypto";
 import { readU64, writeU32, writeU64 } from "@netmesh/wire";
+import type { HeldDaemon } from "../../daemon-host.ts";
 import { hexId, messageOf } from "../../errors.ts";
 import type { ByteStream } from "../../runtime/peer-network.ts";
-import { encodeSnapshot, snapshotSize } from "../../state/snapshot.ts";
+import {
+  encodeSnapshot,
+  encodeSnapshotPieces,
+  type StateSnapshot,
+  snapshotSize,
+} from "../../state/snapshot.ts";
 import { backoffMs, MAX_MIGRATIONS } from "../conductor.ts";
 import type { Departures } from "../departures.ts";
 import {
@@ -37,10 +43,19 @@ export const MAX_HANDOVER_SNAPSHOT_SIZE: number = 1024 * 1024 * 1024;
 export const HANDOVER_VERSION = 1;
 
 const RESEND_MS = 1000;
-/** With fewer buffered events the daemon is stopped; before it, they are sent while it runs. */
+/** With as many buffered events the daemon is stopped; with more, they are sent while it runs. */
 const FEW_EVENTS = 64;
 /** Rounds after which it is stopped anyway. */
 const MAX_ROUNDS = 16;
+/** What the rest of a state in parts may take when the daemon is stopped for it, at the pace so far, and as many bytes in any case. */
+const REST_MS = 10;
+const REST_BYTES = 64 * 1024;
+/** A daemon that changes faster than it travels is stopped once this many times its state has been sent. */
+const MAX_PASSES = 2;
+/** Sizes of the first frame, and of the hash before a head. */
+const OPEN_SIZE = 25;
+const HASH_SIZE = 8;
+const NOTHING = new Uint8Array(0);
 
 /** What the caller asked for. */
 interface Job {
@@ -71,6 +86,8 @@ interface Handover {
   bytes: number;
   /** Why it is aborted. */
   error: MigrationError | undefined;
+  /** Who waits for the target's answer to a mark. */
+  atMark: { readonly reached: () => void; readonly failed: (error: unknown) => void } | undefined;
 }
 
 /** Daemons that this node hands over to other netmesh nodes (docs/protocol/migration.md). */
@@ -143,6 +160,7 @@ export class HandoverDepartures implements MigrationOwner {
         pausedAtMs: undefined,
         bytes: 0,
         error: undefined,
+        atMark: undefined,
       });
     }
   }
@@ -203,7 +221,6 @@ export class HandoverDepartures implements MigrationOwner {
       if (size > MAX_HANDOVER_SNAPSHOT_SIZE) {
         throw new MigrationError("snapshot-too-large", `${size} bytes`, { originHash, size });
       }
-      const head = hasDeltas ? { ...sealed, state: new Uint8Array(0) } : sealed;
       const stream = await this.#open(originHash, target);
       const handover: Handover = {
         originHash,
@@ -219,11 +236,12 @@ export class HandoverDepartures implements MigrationOwner {
         pausedAtMs: undefined,
         bytes: 0,
         error: undefined,
+        atMark: undefined,
       };
       this.#handovers.set(originHash, handover);
       this.#step(handover, "tick");
       void this.#listen(handover, stream);
-      void this.#copy(handover, record, stream, encodeSnapshot(head), hasDeltas);
+      void this.#copy(handover, record, stream, sealed, hasDeltas);
     } catch (error) {
       if (source.get(originHash) === record) source.abort(originHash);
       throw error;
@@ -330,7 +348,7 @@ export class HandoverDepartures implements MigrationOwner {
     handover: Handover,
     record: SourceRecord,
     stream: ByteStream,
-    snapshot: Uint8Array,
+    snapshot: StateSnapshot,
     hasDeltas: boolean,
   ): Promise<void> {
     const progress = (size: number): void => {
@@ -338,10 +356,11 @@ export class HandoverDepartures implements MigrationOwner {
       handover.lastProgressMs = this.#context.nowMs();
     };
     try {
-      const open = new Uint8Array(17);
+      const open = new Uint8Array(OPEN_SIZE);
       open[0] = HANDOVER_VERSION;
       writeU64(open, 1, handover.originHash);
       writeU64(open, 9, handover.moveId);
+      writeU64(open, 17, hasDeltas ? 0n : BigInt(snapshotSize(snapshot)));
       await writeFrame(stream, "open", open);
       handover.job?.migration.enter("transfer");
       const count = hasDeltas
@@ -350,8 +369,8 @@ export class HandoverDepartures implements MigrationOwner {
       const end = new Uint8Array(4);
       writeU32(end, 0, count);
       await writeFrame(stream, "end", end);
-      await stream.close();
       this.#step(handover, "copied");
+      await stream.close();
     } catch (error) {
       const text = messageOf(error);
       const { originHash } = handover;
@@ -368,10 +387,14 @@ export class HandoverDepartures implements MigrationOwner {
     handover: Handover,
     record: SourceRecord,
     stream: ByteStream,
-    snapshot: Uint8Array,
+    snapshot: StateSnapshot,
     progress: (size: number) => void,
   ): Promise<number> {
-    await writeChunks(stream, ["state", "state-end"], snapshot, progress);
+    for (const piece of encodeSnapshotPieces(snapshot)) await writeChunks(stream, "state", piece, progress);
+    await writeFrame(stream, "state-end", hashOf(snapshot));
+    handover.job?.migration.enter("restore");
+    await this.#mark(handover, stream);
+    handover.job?.migration.enter("replay");
     const { source } = this.#departures;
     let count = 0;
     const writeEvents = async (events: ReturnType<typeof source.takeBuffered>): Promise<void> => {
@@ -383,10 +406,9 @@ export class HandoverDepartures implements MigrationOwner {
         count++;
       }
     };
-    handover.job?.migration.enter("restore");
-    handover.job?.migration.enter("replay");
     for (let round = 0; round < MAX_ROUNDS && record.buffer.size > FEW_EVENTS; round++) {
       await writeEvents(source.takeBuffered(handover.originHash));
+      await this.#mark(handover, stream);
     }
     await writeEvents(await this.#pause(handover));
     return count;
@@ -396,30 +418,51 @@ export class HandoverDepartures implements MigrationOwner {
     handover: Handover,
     record: SourceRecord,
     stream: ByteStream,
-    head: Uint8Array,
+    snapshot: StateSnapshot,
     progress: (size: number) => void,
   ): Promise<number> {
-    await writeFrame(stream, "head", head);
+    await writeHead(stream, { ...snapshot, state: NOTHING });
     let since: bigint | undefined;
-    for (let hasMore = true; hasMore; ) {
-      const part = await record.host.snapshotDelta(since);
-      await writeChunks(stream, ["part", "part-end"], part.bytes, progress);
-      since = part.version;
-      hasMore = part.hasMore;
-    }
+    /** Copies a part; how many bytes the target still lacks then. */
+    const copy = async (from: Pick<HeldDaemon, "snapshotDelta">): Promise<number> => {
+      const { bytes, version, remaining } = await from.snapshotDelta(since);
+      await writeChunks(stream, "part", bytes, progress);
+      await writeFrame(stream, "part-end");
+      since = version;
+      return remaining;
+    };
+    const startedMs = this.#context.nowMs();
+    let lacking = await copy(record.host);
+    const limit = MAX_PASSES * (handover.bytes + lacking);
+    const isMuch = (): boolean => {
+      const msPerByte = (this.#context.nowMs() - startedMs) / handover.bytes;
+      return lacking > REST_BYTES && lacking * msPerByte > REST_MS && handover.bytes < limit;
+    };
+    while (isMuch()) lacking = await copy(record.host);
     handover.job?.migration.enter("restore");
+    await this.#mark(handover, stream);
     handover.job?.migration.enter("replay");
+    // What has changed while the target caught up.
+    do lacking = await copy(record.host);
+    while (isMuch());
     await this.#pause(handover);
     const held = this.#departures.source.heldOf(handover.originHash);
     if (held === undefined) throw new MigrationError("cancelled", "the move has ended");
-    for (let hasMore = true; hasMore; ) {
-      const part = await held.snapshotDelta(since);
-      await writeChunks(stream, ["part", "part-end"], part.bytes, progress);
-      since = part.version;
-      hasMore = part.hasMore;
-    }
-    await writeFrame(stream, "head", encodeSnapshot(held.head()));
+    while ((await copy(held)) > 0);
+    await writeHead(stream, held.head());
     return 0;
+  }
+
+  /** Resolves when the target has taken over all that was written. Rejects when the handover ends. */
+  async #mark(handover: Handover, stream: ByteStream): Promise<void> {
+    const reached = new Promise<void>((resolve, reject) => {
+      handover.atMark = { reached: resolve, failed: reject };
+    });
+    reached.catch(() => undefined);
+    await writeFrame(stream, "mark");
+    await reached;
+    handover.atMark = undefined;
+    handover.lastProgressMs = this.#context.nowMs();
   }
 
   /** From here on nothing is delivered to the daemon. */
@@ -430,10 +473,11 @@ export class HandoverDepartures implements MigrationOwner {
     return events;
   }
 
-  /** The target only writes when it refuses. */
+  /** The target writes when it is at a mark, and when it refuses. */
   async #listen(handover: Handover, stream: ByteStream): Promise<void> {
     try {
       for await (const { type, payload } of readFrames(stream)) {
+        if (type === "reached") handover.atMark?.reached();
         const reason = type === "refused" ? decodeFailureReason(payload) : undefined;
         if (reason === undefined) continue;
         this.#abort(handover, migrationFailed(handover.originHash, reason, handover.target));
@@ -520,6 +564,7 @@ export class HandoverDepartures implements MigrationOwner {
     const { originHash, job, error, stream } = handover;
     this.#handovers.delete(originHash);
     stream?.abort();
+    handover.atMark?.failed(new MigrationError("cancelled", "the move has ended", { originHash }));
     if (job === undefined) return;
     if (error?.failure?.kind === "not-ready" && job.retryNotReadyMs > 0) {
       this.#retryLater(job);
@@ -557,4 +602,19 @@ export class HandoverDepartures implements MigrationOwner {
   #send(to: bigint, message: HandoverMessage): void {
     this.#context.sendHandover(to, message);
   }
+}
+
+/** What a chain without a payload at hand needs to go on: the parent hash of its next link. */
+function hashOf({ headHash = 0n }: StateSnapshot): Uint8Array {
+  const bytes = new Uint8Array(HASH_SIZE);
+  writeU64(bytes, 0, headHash);
+  return bytes;
+}
+
+async function writeHead(stream: ByteStream, head: StateSnapshot): Promise<void> {
+  const encoded = encodeSnapshot(head);
+  const payload = new Uint8Array(HASH_SIZE + encoded.length);
+  payload.set(hashOf(head));
+  payload.set(encoded, HASH_SIZE);
+  await writeFrame(stream, "head", payload);
 }
