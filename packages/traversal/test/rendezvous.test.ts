@@ -38,6 +38,29 @@ describe("a node that asks for an introduction", () => {
     ]);
   });
 
+  it("asks twice more when it was introduced and hears nothing: the peer's introduction may be lost", async () => {
+    const { timers, introduce, requests } = punching();
+    await timers.advance(100);
+    introduce(0n);
+    await timers.advance(4_800);
+    expect(requests()).toHaveLength(3);
+  });
+
+  it("asks no more when it has heard the peer, or the peer has heard it", async () => {
+    const heard = punching();
+    const acked = punching();
+    for (const { timers, introduce } of [heard, acked]) {
+      await timers.advance(100);
+      introduce(0n);
+    }
+    heard.traversal.keepAlive(PEER, 0, REFLEX);
+    acked.tell(COORDINATOR, { type: "punch-ack", from: PEER, to: acked.host.nodeId, punchId: 0 });
+    for (const { timers, requests } of [heard, acked]) {
+      await timers.advance(4_800);
+      expect(requests()).toHaveLength(1);
+    }
+  });
+
   it("takes none of another peer, and then the coordinator's", async () => {
     const { timers, host, traversal, tell } = punching();
     await timers.advance(100);

@@ -89,6 +89,37 @@ describe("asking a peer where it sees this node", () => {
 });
 
 describe("a sweep", () => {
+  it.each(["before", "after"])(
+    "neither ends a probe of the application nor is ended by one that begins %s it",
+    async (order) => {
+      const { timers, host, traversal, answer } = node();
+      for (const [i, id] of [PEER, COORDINATOR].entries()) {
+        host.add(id, { isDirect: true, address: at(`198.51.100.2${i}:1`) });
+      }
+      let sweep = order === "after" ? traversal.reclassify() : undefined;
+      const probe = traversal.probeReflex(PEER);
+      sweep ??= traversal.reclassify();
+      for (const id of [PEER, COORDINATOR]) answer(id, at("44.1.2.3:9"));
+      await timers.advance(10);
+      await sweep;
+      expect((await probe).key).toBe("44.1.2.3:9");
+      expect(traversal.natClass).toBe("cone");
+      expect(timers.pending).toBe(0);
+    },
+  );
+
+  it("is over when its peers say nothing, although one was asked by the application, too", async () => {
+    const { timers, host, traversal, kindOf } = node();
+    for (const [i, id] of [PEER, COORDINATOR].entries()) {
+      host.add(id, { isDirect: true, address: at(`198.51.100.2${i}:1`) });
+    }
+    const sweep = traversal.reclassify();
+    const kind = kindOf(traversal.probeReflex(PEER));
+    await timers.advance(3_000);
+    expect([await kind, await sweep, traversal.natClass]).toEqual(["reflex-timeout", undefined, "unknown"]);
+    expect(timers.pending).toBe(0);
+  });
+
   it("changes nothing with one peer, and nothing when the operator speaks meanwhile", async () => {
     const { timers, host, traversal, answer } = node();
     host.add(PEER, { isDirect: true, address: at("198.51.100.20:1") });
