@@ -4,12 +4,12 @@ import { doctorCommand } from "./doctor/doctor.ts";
 import { relayCommand } from "./relay-command.ts";
 import { UsageError } from "./settings.ts";
 
-const USAGE = `netmesh COMMAND
+const USAGE = `netmesh COMMAND: runs and examines nodes of a mesh
 
-  relay    forwards packets between nodes that it cannot read
+  relay    forwards packets between nodes that it cannot read; also installed as netmesh-relay
   doctor   finds out how this host is reached, and why a peer is not
 
-  COMMAND --help tells more.
+  --help, --version        COMMAND --help tells more
 `;
 
 await run("netmesh", async () => {

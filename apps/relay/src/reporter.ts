@@ -40,7 +40,7 @@ export class TerminalReporter implements Reporter {
 
   event(name: string, details: Readonly<Record<string, unknown>>): void {
     const rest = Object.entries(details)
-      .filter(([, value]) => typeof value !== "object")
+      .filter(([, value]) => value !== undefined && typeof value !== "object")
       .map(([key, value]) => `${key} ${String(value)}`);
     this.#out.write(`\r\u001b[K${name}${rest.length === 0 ? "" : `: ${rest.join(", ")}`}\n`);
   }

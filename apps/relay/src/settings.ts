@@ -17,6 +17,8 @@ export interface Settings {
   /** JSON lines instead of a status line. */
   readonly json: boolean;
   readonly audit: boolean;
+  /** Whether the router is asked for a port that leads here. */
+  readonly portMapping: boolean;
   /** Which sessions the relay itself makes with its peers; those between them are their own business. */
   readonly security: SecurityMode;
   readonly socket: Required<Pick<TransportOptions, "mode" | "offload">>;
@@ -25,7 +27,7 @@ export interface Settings {
   readonly created: readonly string[];
 }
 
-export const USAGE = `netmesh-relay: forwards packets between nodes that it cannot read
+export const USAGE = `netmesh relay, netmesh-relay: forwards packets between nodes that it cannot read
 
   --bind ADDRESS           address to listen on        NETMESH_BIND           0.0.0.0:7000
   --psk-file FILE          key of the mesh             NETMESH_PSK_FILE       ~/.netmesh/psk
@@ -33,6 +35,7 @@ export const USAGE = `netmesh-relay: forwards packets between nodes that it cann
   --security MODE          prefer, require or interop  NETMESH_SECURITY       prefer
   --socket MODE            auto, batched or portable   NETMESH_SOCKET         auto
   --no-offload             let the kernel neither join nor cut runs of datagrams
+  --port-mapping           ask the router for a port that leads here, by PCP, NAT-PMP or UPnP; given back at the end
   --status-seconds N       pause between two statuses  NETMESH_STATUS_SECONDS 1
   --json                   JSON lines, also on a terminal
   --audit                  try every own key on every forwarded packet and count what opens
@@ -83,6 +86,7 @@ export function readSettings(
     ),
     json: values.json === true || !isTerminal,
     audit: values.audit === true,
+    portMapping: values["port-mapping"] === true,
     security,
     socket: { mode, offload: values["no-offload"] !== true },
     statusMs: seconds * 1_000,
@@ -118,6 +122,7 @@ function parse(args: readonly string[]) {
         "no-offload": { type: "boolean" },
         json: { type: "boolean" },
         audit: { type: "boolean" },
+        "port-mapping": { type: "boolean" },
         help: { type: "boolean", short: "h" },
         version: { type: "boolean" },
       },

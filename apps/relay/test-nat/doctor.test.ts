@@ -129,6 +129,7 @@ describe.skipIf(whyUnavailable() !== undefined)("netmesh doctor", () => {
     child.kill();
     await once(child, "close");
     expect(found("peer")?.details).toMatchObject({ path: "punched", reason: "punched", natType: "cone" });
+    expect(found("peer-nat")?.details?.["reflexAddress"]).toBe(`${lab.publicAddress("b")}:47000`);
     expect(code).toBe(0);
   });
 

@@ -71,12 +71,40 @@ describe("netmesh doctor", () => {
     await using peer = await Mesh.open(settings);
     for (const relay of relays) await peer.connect(relay.contact);
     const [contact = ""] = contactOf(peer).split("@");
-    const { code, found } = await doctor(...relayArguments, "--peer", contact);
+    const { code, diagnosis, found } = await doctor(...relayArguments, "--peer", contact);
+    expect(code).toBe(0);
+    const steps = diagnosis.findings.filter(({ check }) => check.startsWith("peer"));
+    expect(steps.map(({ check, status }) => [check, status])).toEqual([
+      ["peer-relay", "ok"],
+      ["peer-nat", "ok"],
+      ["peer", "ok"],
+    ]);
+    const at = peer.localAddress;
+    expect(found("peer-nat")[0]?.details).toMatchObject({ natType: "open", reflexAddress: at });
     expect(found("peer")[0]?.details).toMatchObject({
       path: "direct",
-      overRelays: [expect.stringMatching(/answers$/)],
+      reason: "direct-answered",
+      address: at,
     });
-    expect(code).toBe(0);
+    expect(found("mtu").map(({ details }) => details?.["address"])).toContain(at);
+  });
+
+  it("goes on over the relays when a peer does not answer at the address that was given", async () => {
+    await using peer = await Mesh.open(settings);
+    for (const relay of relays) await peer.connect(relay.contact);
+    const [contact = ""] = contactOf(peer).split("@");
+    const silent = createSocket("udp4").bind(0, "127.0.0.1");
+    await once(silent, "listening");
+    const elsewhere = `127.0.0.1:${silent.address().port}`;
+    const { code, diagnosis, found } = await doctor(...relayArguments, "--peer", `${contact}@${elsewhere}`);
+    silent.close();
+    expect([code, diagnosis.ok]).toEqual([0, true]);
+    expect(diagnosis.cause).toContain(`nothing listens at ${elsewhere}`);
+    expect(["peer-address", "peer-relay", "peer"].map((check) => found(check as "peer")[0]?.status)).toEqual([
+      "warning",
+      "ok",
+      "ok",
+    ]);
   });
 
   it("says which relay does not answer, and why that may be, and goes on with the others", async () => {
@@ -88,7 +116,7 @@ describe("netmesh doctor", () => {
     const { code, diagnosis, found } = await doctor(...first, "--relay", `${contact}@127.0.0.1:${port}`);
     silent.close();
     expect(code).toBe(1);
-    expect(diagnosis.cause).toContain(`127.0.0.1:${port} does not answer`);
+    expect(diagnosis.cause).toContain(`127.0.0.1:${port} does not answer: it is not running`);
     expect(
       found("relay")
         .map(({ status }) => status)
@@ -101,8 +129,9 @@ describe("netmesh doctor", () => {
     const absent = await Mesh.open(settings);
     const [contact = ""] = contactOf(absent).split("@");
     await absent.shutdown();
-    const { code, diagnosis } = await doctor(...relayArguments, "--peer", contact);
+    const { code, diagnosis, found } = await doctor(...relayArguments, "--peer", contact);
     expect(diagnosis.cause).toContain("the peer does not answer over any relay");
+    expect(found("peer-relay").map(({ status }) => status)).toEqual(["warning", "warning"]);
     expect(code).toBe(1);
   });
 
@@ -112,12 +141,24 @@ describe("netmesh doctor", () => {
     expect(code).toBe(1);
   });
 
-  it("prints a line for each finding, and the cause last", async () => {
+  it("prints a line for each finding, and last that all is well", async () => {
     const { code, output } = await netmesh(["doctor", "--bind", "127.0.0.1:0", "--no-port-mapping"]);
     expect(code).toBe(0);
     expect(output).toMatch(/^ok {7}socket/);
     expect(output.trimEnd().split("\n").at(-1)).toBe("all is well");
     expect(output).not.toContain(PSK);
+  });
+
+  it("prints below a finding why it is so, and last the worst of it", async () => {
+    const all = ["doctor", "--bind", "127.0.0.1:0", "--no-port-mapping"];
+    const better = await netmesh([...all, ...relayArguments.slice(0, 2)]);
+    expect(better.output).toContain("warning  nat           the kind of NAT is not known\n");
+    expect(better.output).toMatch(/\n {23}because it takes two relays to tell\n/);
+    expect(better.output.trimEnd().split("\n").at(-1)).toBe(
+      "works, but could be better: it takes two relays to tell",
+    );
+    const failed = await netmesh(["doctor", "--bind", relays[0]?.localAddress ?? ""]);
+    expect(failed.output.trimEnd().split("\n").at(-1)).toMatch(/^failed: address-in-use/);
   });
 });
 

@@ -117,7 +117,14 @@ export type {
   ConnectionAttempt,
   ConnectionReason,
   ConnectionTally,
+  MappingPhase,
+  MappingProtocol,
   NatClass,
+  PortMapperClient,
+  PortMapping,
+  PortMappingCounters,
+  PortMappingError,
+  PortMappingErrorKind,
   TraversalStats,
 } from "@netmesh/traversal";
 export { channelHash } from "@netmesh/wire";
@@ -153,6 +160,7 @@ export type { AeadName, MeshOptions, PeerContact, StreamOptions } from "./mesh-o
 export { MeshStream, type StreamStats } from "./mesh-stream.ts";
 export type { DiscoveredNode, FoundNode, MeshStats, NodeCapabilities } from "./mesh-view.ts";
 export { type PastPath, type Path, Peer } from "./peer.ts";
+export type { PortMappingOptions, PortMappingStatus } from "./port-mapping.ts";
 export { Subprotocol, type SubprotocolMessage, type SubprotocolOptions } from "./subprotocol.ts";
 export {
   type ChannelMessage,

@@ -1,5 +1,6 @@
 import type { ConnectionAttempt, NatClass } from "@netmesh/traversal";
 import type { Path, Peer } from "./peer.ts";
+import type { PortMappingStatus } from "./port-mapping.ts";
 
 /** What a `Mesh` announces; data comes through iteration, not through these. */
 export interface MeshEvents extends Record<string, object> {
@@ -23,6 +24,8 @@ export interface MeshEvents extends Record<string, object> {
   "nat-changed": { readonly natType: NatClass; readonly reflexAddress: string | undefined };
   /** An attempt to reach a peer without a relay has come to an end, asked for or in the background, with its reason. */
   "nat-attempt": ConnectionAttempt;
+  /** The mapping of this node's port is asked for, there, being renewed, waited for, or gone: `phase`, and `error` with its reason. */
+  "port-mapping-changed": PortMappingStatus;
   /**
    * A peer writes on a stream that was not opened here. What arrives on a reliable one waits, within its window, until it
    * is opened or `events()` takes it; of others a listener that opens it at once, synchronously, misses nothing.

@@ -1,22 +1,23 @@
 import { networkInterfaces } from "node:os";
 import { platformRandom } from "@netmesh/crypto";
 import { type CoreEvent, type Peer as EnginePeer, type MeshNode, systemClock } from "@netmesh/mesh";
-import {
-  type ConnectionAttempt,
-  type ConnectionReason,
-  type NatClass,
-  PortMappingTask,
-  type Traversal,
-  type TraversalSettings,
-  type TraversalStats,
+import type {
+  ConnectionAttempt,
+  ConnectionReason,
+  NatClass,
+  Traversal,
+  TraversalHost,
+  TraversalSettings,
+  TraversalStats,
 } from "@netmesh/traversal";
-import { SystemMapper, systemTimers } from "@netmesh/traversal/node";
+import { systemTimers } from "@netmesh/traversal/node";
 import { SocketAddress } from "@netmesh/wire";
 import { requireId } from "./arguments.ts";
 import { InvalidArgumentError, toNetError } from "./errors.ts";
 import type { PeerContact } from "./mesh-options.ts";
 import { NodeTraversal } from "./node-traversal.ts";
 import type { Path } from "./peer.ts";
+import { MeshPortMapping, type PortMappingOptions, type PortMappingStatus } from "./port-mapping.ts";
 
 /** Settings of NAT traversal. */
 export interface NatOptions extends Partial<TraversalSettings> {
@@ -36,12 +37,18 @@ export interface DirectConnection {
 /** How this node is reached from outside, and how it reaches others without relays. */
 export class MeshNat {
   readonly #traversal: Traversal;
-  readonly #natClassOf: (nodeId: bigint) => NatClass;
+  readonly #announced: Pick<TraversalHost, "natClassOf" | "reflexOf">;
+  readonly #mapping: { readonly status: PortMappingStatus; recheck(): void } | undefined;
 
   /** Use `Mesh.nat`. */
-  constructor(traversal: Traversal, natClassOf: (nodeId: bigint) => NatClass) {
+  constructor(
+    traversal: Traversal,
+    announced: Pick<TraversalHost, "natClassOf" | "reflexOf">,
+    mapping: { readonly status: PortMappingStatus; recheck(): void } | undefined,
+  ) {
     this.#traversal = traversal;
-    this.#natClassOf = natClassOf;
+    this.#announced = announced;
+    this.#mapping = mapping;
   }
 
   /**
@@ -62,10 +69,26 @@ export class MeshNat {
     return this.#traversal.stats;
   }
 
+  /** How the mapping of this node's port on the router stands; undefined unless the mesh was opened with `portMapping`. */
+  get portMapping(): PortMappingStatus | undefined {
+    return this.#mapping?.status;
+  }
+
+  /** Call when the network has changed: the router is asked for its mapping now, and not when it would be time. */
+  recheckPortMapping(): void {
+    this.#mapping?.recheck();
+  }
+
   /** What a node says of its own NAT; `"unknown"` when it says nothing. */
   peerNatType(nodeId: bigint): NatClass {
     requireId(nodeId, "nodeId");
-    return this.#natClassOf(nodeId);
+    return this.#announced.natClassOf(nodeId);
+  }
+
+  /** Where a node says that others see it, `ip:port`; undefined when it says nothing. */
+  peerReflexAddress(nodeId: bigint): string | undefined {
+    requireId(nodeId, "nodeId");
+    return this.#announced.reflexOf(nodeId)?.key;
   }
 
   /** Asks the peers anew. Resolves when that is done; fewer than two direct peers change nothing. */
@@ -107,20 +130,27 @@ function parseOverride(address: string): SocketAddress {
   }
 }
 
+/** Whom a {@link MeshTraversal} tells. */
+interface TraversalListener {
+  /** Class or address have changed. */
+  onChanged(): void;
+  onAttempt(attempt: ConnectionAttempt): void;
+  onMapping(status: PortMappingStatus): void;
+}
+
 /** The traversal of a mesh, with what only it has to know. */
 export class MeshTraversal {
   readonly nat: MeshNat;
   readonly #traversal: NodeTraversal;
-  readonly #mappingEnds = new AbortController();
-  #mapping: Promise<void> | undefined;
+  readonly #mapping: MeshPortMapping | undefined;
 
   /** Throws `invalid-argument`. */
   constructor(
     nodeId: bigint,
     node: MeshNode,
     options: NatOptions,
-    mapsPort: boolean,
-    told: { onChanged(): void; onAttempt(attempt: ConnectionAttempt): void },
+    portMapping: boolean | PortMappingOptions,
+    { onMapping, ...told }: TraversalListener,
   ) {
     const { upgrade = true, reflexOverride, ...settings } = options;
     const override = reflexOverride === undefined ? undefined : parseOverride(reflexOverride);
@@ -135,18 +165,14 @@ export class MeshTraversal {
       ...told,
     });
     const { traversal } = this.#traversal;
-    this.nat = new MeshNat(traversal, (id) => this.#traversal.natClassOf(id));
+    if (portMapping !== false) {
+      const choices = portMapping === true ? {} : portMapping;
+      this.#mapping = new MeshPortMapping(choices, node.transport.localAddress, traversal.mapping, onMapping);
+    }
+    this.nat = new MeshNat(traversal, this.#traversal, this.#mapping);
     if (override !== undefined) traversal.setReflexOverride(override);
     traversal.start();
-    if (!mapsPort) return;
-    const task = new PortMappingTask({
-      client: new SystemMapper(),
-      sink: traversal.mapping,
-      internalPort: node.transport.localAddress.port,
-      timers: systemTimers,
-      random: platformRandom,
-    });
-    this.#mapping = task.run(this.#mappingEnds.signal);
+    this.#mapping?.start();
   }
 
   onEvent(event: CoreEvent): boolean {
@@ -179,8 +205,7 @@ export class MeshTraversal {
   /** Ends everything, and takes a port mapping back, for which the router has three seconds. */
   async close(): Promise<void> {
     this.#traversal.close();
-    this.#mappingEnds.abort();
-    await this.#mapping;
+    await this.#mapping?.close();
   }
 }
 

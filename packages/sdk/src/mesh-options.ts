@@ -13,6 +13,7 @@ import { subnetId } from "@netmesh/mesh";
 import type { TransportOptions } from "@netmesh/transport-udp";
 import { InvalidArgumentError } from "./errors.ts";
 import type { NatOptions } from "./mesh-nat.ts";
+import type { PortMappingOptions } from "./port-mapping.ts";
 
 /** An implementation of ChaCha20-Poly1305. */
 export type AeadName = "wasm" | "noble" | "native";
@@ -98,8 +99,11 @@ export interface MeshOptions {
    * peers to each other, and moves sessions from relays to direct paths. `false` switches all of that off.
    */
   readonly nat?: NatOptions | false;
-  /** Whether the router is asked for a port that leads here, by PCP, NAT-PMP or UPnP; taken back on shutdown. Default false. */
-  readonly portMapping?: boolean;
+  /**
+   * Whether the router is asked for a port that leads here, by PCP, NAT-PMP or UPnP, in the background; taken back on shutdown. It changes
+   * something on a device of the operator, and needs `nat`. Default false; an object tells whom to ask, and how often.
+   */
+  readonly portMapping?: boolean | PortMappingOptions;
   /** Another way to move datagrams; `bind` and `socket` are then ignored. Closed with the mesh. */
   readonly transport?: Transport;
 }

@@ -108,6 +108,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
         this.announce("nat-changed", { natType, reflexAddress });
       },
       onAttempt: (attempt) => this.announce("nat-attempt", attempt),
+      onMapping: (status) => this.announce("port-mapping-changed", status),
     });
   }
 

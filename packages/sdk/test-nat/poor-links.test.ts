@@ -55,7 +55,7 @@ describe.skipIf(whyUnavailable() !== undefined)("links with a delay of 100 ms", 
     ["symmetric", "addr-restricted"],
     ["none", "symmetric"],
   ])("and 5 % of loss bring '%s' and '%s' together", async (here, there) => {
-    expect((await meet(here, there, LOSS_PERCENT)).path).toBe("punched");
+    expect(await meet(here, there, LOSS_PERCENT)).toMatchObject({ path: "punched", reason: "punched" });
   });
 
   it("and 5 % of loss lead to a mapped port", async () => {

@@ -147,6 +147,22 @@ describe("a node that has several coordinators to ask", () => {
     expect(ignorant.nat.traversal.stats.coordinator).toMatchObject({ introduced: 0, rejected: 1 });
   });
 
+  it.each(["its own", "the peer's"])("comes through although %s introduction is lost once", async (whose) => {
+    const net = new NatNetwork({ conditions: { delayMs: 20 } });
+    const [a, b] = [net.join("port-restricted"), net.join("port-restricted")];
+    await net.advance(15_000);
+    const [relay] = net.relays as [TraversingNode];
+    const victim = (whose === "its own" ? a : b).node.nodeId;
+    const send = relay.nat.send.bind(relay.nat);
+    let lost = 0;
+    relay.nat.send = (nodeId, id, message) => {
+      const isIntroduction = id === Subprotocol.RENDEZVOUS && message[0] === 2;
+      return isIntroduction && nodeId === victim && lost++ === 0 ? true : send(nodeId, id, message);
+    };
+    const outcome = await net.within(a.nat.traversal.connectDirect(targetOf(b), [relay.node.nodeId]));
+    expect([outcome.path, lost]).toEqual(["punched", 2]);
+  });
+
   it("is introduced by one that it reaches over a relay only", async () => {
     const net = new NatNetwork({ conditions: { delayMs: 20 } });
     const [a, b] = [net.join("port-restricted"), net.join("port-restricted")];

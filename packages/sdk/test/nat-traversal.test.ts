@@ -62,6 +62,7 @@ describe("two nodes behind NATs of every kind", () => {
         const { punchesAttempted, punchesSucceeded, relayFallbacks } = a.nat.traversal.stats;
         expect(punchesSucceeded).toBe(punchesAttempted);
         expect(relayFallbacks).toBe(isHopeless ? 1 : 0);
+        if (isHopeless) expect(punchesAttempted).toBe(0);
       });
     }
   }
@@ -204,6 +205,70 @@ describe("a peer that lies about introductions", () => {
     rendezvous(relay, a, { type: "punch-reject", target: from, reason: 1 });
     await net.advance(1_000);
     expect(a.nat.traversal.stats.puncher.stray).toBe(2);
+  });
+});
+
+describe("several messages in one packet", () => {
+  /** Seals events of a subprotocol in one packet, as no node of netmesh does. */
+  function inject(
+    net: NatNetwork,
+    from: TraversingNode,
+    to: TraversingNode,
+    id: number,
+    events: Uint8Array[],
+  ) {
+    const session = from.node.core.peer(to.node.nodeId)?.session;
+    if (session === undefined) throw new Error("there is no session");
+    const fields = {
+      streamIdLo: id,
+      streamIdHi: 0,
+      sequenceLo: 0,
+      sequenceHi: 0,
+      flags: 0,
+      subprotocolId: id,
+      channelHash: 0,
+      originHashLo: 0,
+      originHashHi: 0,
+    };
+    const bytes = new Uint8Array(1_200);
+    const length = session.builder.buildInto(bytes, 0, fields, events, 0, events.length);
+    net.network.net.inject(
+      bytes.subarray(0, length),
+      from.node.transport.localAddress,
+      to.node.transport.localAddress,
+    );
+  }
+
+  it("are all handled, and one among them that is none is counted", async () => {
+    const { net, a, relay } = await pair("open");
+    const before = relay.nat.traversal.stats;
+    const ack = encodeRendezvous({ type: "punch-ack", from: a.node.nodeId, to: 42n, punchId: 0 });
+    inject(net, a, relay, Subprotocol.RENDEZVOUS, [ack, Uint8Array.of(9, 9), ack, ack]);
+    inject(net, a, relay, Subprotocol.REFLEX, [new Uint8Array(), new Uint8Array(5), new Uint8Array()]);
+    await net.advance(500);
+    const { coordinator, ignored } = relay.nat.traversal.stats;
+    expect([coordinator.acksRefused - before.coordinator.acksRefused, ignored - before.ignored]).toEqual([
+      3, 2,
+    ]);
+    // Both questions were answered, though nobody had asked them there.
+    expect(a.nat.traversal.stats.ignored).toBe(2);
+  });
+});
+
+describe("a node that looks for nothing", () => {
+  it("asks no peer where it is seen but in its sweeps, and sends no keep-alive", async () => {
+    const { net, a } = await pair();
+    let asked = 0;
+    const send = a.nat.send.bind(a.nat);
+    a.nat.send = (nodeId, id, message) => {
+      if (message.length === 0) asked++;
+      return send(nodeId, id, message);
+    };
+    await net.advance(40_000);
+    expect([asked, a.node.core.counters.keepAliveSent]).toEqual([0, 0]);
+    // The sweep of every minute asks the two relays.
+    await net.advance(60_000);
+    expect(asked).toBe(2);
   });
 });
 

@@ -11,13 +11,28 @@ describe("a mesh on this host", () => {
     expect((await changed).natType).toBe("open");
     expect(a.nat.reflexAddress).toBe(a.localAddress);
     expect(await a.nat.probeReflex(b.nodeId)).toBe(a.localAddress);
+    expect(await b.nat.probeReflex(a.nodeId)).toBe(b.localAddress);
+    await expect
+      .poll(() => b.findNodes({ requireTags: ["nat:open"] }), { timeout: 5_000 })
+      .toContain(a.nodeId);
+    expect([b.nat.peerNatType(a.nodeId), b.nat.peerReflexAddress(a.nodeId)]).toEqual([
+      "open",
+      a.localAddress,
+    ]);
+    expect(b.nat.peerReflexAddress(42n)).toBeUndefined();
   });
 
   it("is open under the address that the operator gives, until that is taken back", async () => {
     const mesh = await openMesh({ nat: { reflexOverride: "198.51.100.7:9000" } });
     expect([mesh.nat.type, mesh.nat.reflexAddress]).toEqual(["open", "198.51.100.7:9000"]);
+    const peers = [await openMesh(), await openMesh()];
+    for (const peer of peers) await mesh.connect(peer.contact);
     await mesh.nat.reclassify();
-    expect(mesh.nat.type).toBe("open");
+    expect([mesh.nat.type, mesh.nat.reflexAddress]).toEqual(["open", "198.51.100.7:9000"]);
+    for (const peer of peers) {
+      await expect.poll(() => peer.nat.peerReflexAddress(mesh.nodeId)).toBe("198.51.100.7:9000");
+      expect(peer.nat.peerNatType(mesh.nodeId)).toBe("open");
+    }
     mesh.nat.clearReflexOverride();
     mesh.nat.clearReflexOverride();
     expect([mesh.nat.type, mesh.nat.reflexAddress]).toEqual(["unknown", undefined]);

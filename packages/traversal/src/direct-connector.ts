@@ -292,6 +292,6 @@ export class DirectConnector {
     const { reachability, prober } = this.#parts;
     const { reflex, isPinned, natClass } = reachability;
     if (reflex !== undefined && (isPinned || natClass === "open" || natClass === "cone")) return reflex;
-    return await prober.probe(coordinator).catch(() => reflex);
+    return await prober.learn(coordinator).catch(() => reflex);
   }
 }

@@ -21,8 +21,10 @@ import type { TraversalHost } from "./traversal-host.ts";
 /** Keep-alives after the moment of the punch, in milliseconds; then one every {@link REPEAT_MS} (traversal §9.4, T15). */
 const OFFSETS_MS = [0, 100, 250];
 const REPEAT_MS = 500;
-/** A request without an answer is repeated after this time. */
+/** A request is repeated after this time: without an answer, and as often as said when nothing of the peer came after it. */
 const REPEAT_REQUEST_MS = 1_000;
+/** Within the time in which coordinators of netmesh repeat an introduction as it was. */
+const MAX_REINTRODUCTIONS = 2;
 /** Acks per attempt: the first and two repetitions. */
 const MAX_ACKS = 3;
 /** Attempts that others may bring about at once. */
@@ -199,6 +201,7 @@ export class HolePuncher {
       heardAt: undefined,
       isAcked: false,
       acksSent: 0,
+      reintroductions: 0,
       turns: 0,
       handles: new Set(),
       settled: [],
@@ -207,12 +210,18 @@ export class HolePuncher {
     return attempt;
   }
 
+  /** Asks, and again until both ends seem to be introduced: what the coordinator tells the peer may get lost, too (T15). */
   #request(attempt: PunchAttempt, ownReflex: SocketAddress): void {
-    if (attempt.phase !== "requested") return;
-    const { peer, coordinator } = attempt;
+    const { peer, coordinator, heardAt, isAcked } = attempt;
+    const isIntroduced = attempt.phase === "punching";
+    if (isIntroduced) {
+      if (heardAt !== undefined || isAcked || attempt.reintroductions >= MAX_REINTRODUCTIONS) return;
+      attempt.reintroductions++;
+    }
     const reflex = toBlock(ownReflex);
     const message = reflex && encodeRendezvous({ type: "punch-request", target: peer, reflex });
-    if (message === undefined || !this.#host.send(coordinator, Subprotocol.RENDEZVOUS, message)) {
+    const isSent = message !== undefined && this.#host.send(coordinator, Subprotocol.RENDEZVOUS, message);
+    if (!isSent && !isIntroduced) {
       this.#end(attempt, "no-introduction");
       return;
     }

@@ -78,7 +78,7 @@ export class NatSweeper {
     const peers = this.#choose();
     if (reachability.isPinned || peers.length < MIN_OBSERVATIONS) return;
     const probes = peers.map(async ({ nodeId }) => {
-      const seen = await prober.probe(nodeId).catch(() => undefined);
+      const seen = await prober.learn(nodeId).catch(() => undefined);
       return seen && ([nodeId, seen] as const);
     });
     const answers = await this.#before(settings.classifyDeadlineMs, Promise.all(probes));

@@ -46,6 +46,8 @@ export interface PunchAttempt {
   /** The peer says that it has heard this node. */
   isAcked: boolean;
   acksSent: number;
+  /** Requests repeated after the introduction, in case that the peer's got lost. */
+  reintroductions: number;
   turns: number;
   readonly handles: Set<unknown>;
   /** Called once, by this node's own attempts. */

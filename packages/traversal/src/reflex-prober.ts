@@ -10,12 +10,19 @@ const ASK_AGAIN_MS = 1_000;
 const ANSWERS_PER_SECOND = 10;
 const REQUEST = encodeReflex({ type: "request" });
 
+interface Asker {
+  resolve(address: SocketAddress): void;
+  reject(error: TraversalError): void;
+}
+
 interface Waiter {
   readonly generation: number;
   readonly deadline: unknown;
   repetition: unknown;
-  resolve(address: SocketAddress): void;
-  reject(error: TraversalError): void;
+  /** Who has asked by {@link ReflexProber.probe}. */
+  readonly asker: Asker | undefined;
+  /** Who takes any answer that comes: {@link ReflexProber.learn}. */
+  readonly learners: Asker[];
 }
 
 /** Asks peers under which address they see this node, and tells them where they are seen (traversal §6). */
@@ -46,15 +53,19 @@ export class ReflexProber {
     if (this.#host.peer(peer) === undefined) {
       return Promise.reject(new TraversalError("peer-not-reachable", "there is no session with the peer"));
     }
-    this.#fail(peer, undefined, "reflex-timeout");
-    const generation = ++this.#generation;
+    return new Promise((resolve, reject) => this.#ask(peer, { resolve, reject }));
+  }
+
+  /** The same for this node's own purposes: no other probe ends it, nor does it end one. It takes the answer that another one gets. */
+  learn(peer: bigint): Promise<SocketAddress> {
+    if (this.#host.peer(peer) === undefined) {
+      return Promise.reject(new TraversalError("peer-not-reachable", "there is no session with the peer"));
+    }
     return new Promise((resolve, reject) => {
-      const deadline = this.#timers.after(this.#timeoutMs, () =>
-        this.#fail(peer, generation, "reflex-timeout"),
-      );
-      this.#waiters.set(peer, { generation, deadline, repetition: undefined, resolve, reject });
-      if (this.#host.send(peer, Subprotocol.REFLEX, REQUEST)) this.#askAgain(peer, generation);
-      else this.#fail(peer, generation, "transport");
+      const learner = { resolve, reject };
+      const running = this.#waiters.get(peer);
+      if (running === undefined) this.#ask(peer, undefined, [learner]);
+      else running.learners.push(learner);
     });
   }
 
@@ -70,13 +81,30 @@ export class ReflexProber {
         return;
       }
       this.#forget(from, waiter);
-      waiter.resolve(fromBlock(message.address));
+      const address = fromBlock(message.address);
+      for (const asker of askersOf(waiter)) asker.resolve(address);
     }
   }
 
   /** Rejects what waits. */
   close(): void {
     for (const peer of [...this.#waiters.keys()]) this.#fail(peer, undefined, "transport");
+  }
+
+  /** Asks in place of a probe that is under way, whose learners wait on. */
+  #ask(peer: bigint, asker: Asker | undefined, learners: Asker[] = []): void {
+    const displaced = this.#waiters.get(peer);
+    if (displaced !== undefined) {
+      learners.push(...displaced.learners.splice(0));
+      this.#fail(peer, undefined, "reflex-timeout");
+    }
+    const generation = ++this.#generation;
+    const deadline = this.#timers.after(this.#timeoutMs, () =>
+      this.#fail(peer, generation, "reflex-timeout"),
+    );
+    this.#waiters.set(peer, { generation, deadline, repetition: undefined, asker, learners });
+    if (this.#host.send(peer, Subprotocol.REFLEX, REQUEST)) this.#askAgain(peer, generation);
+    else this.#fail(peer, generation, "transport");
   }
 
   #askAgain(peer: bigint, generation: number): void {
@@ -120,6 +148,11 @@ export class ReflexProber {
     const waiter = this.#waiters.get(peer);
     if (waiter === undefined || (generation !== undefined && waiter.generation !== generation)) return;
     this.#forget(peer, waiter);
-    waiter.reject(new TraversalError(kind, kind === "transport" ? "the probe could not be sent" : ""));
+    const error = new TraversalError(kind, kind === "transport" ? "the probe could not be sent" : "");
+    for (const asker of askersOf(waiter)) asker.reject(error);
   }
+}
+
+function askersOf({ asker, learners }: Waiter): readonly Asker[] {
+  return asker === undefined ? learners : [asker, ...learners];
 }

@@ -1,5 +1,5 @@
 import { decodeRendezvous, type RendezvousMessage, SocketAddress } from "@netmesh/wire";
-import type { NatClass, TraversalHost, TraversalPeer } from "../src/index.ts";
+import type { NatClass, TraversalContact, TraversalHost, TraversalPeer } from "../src/index.ts";
 import type { VirtualTimers } from "./virtual-timers.ts";
 
 /** A node for traversal that has the peers that a test gives it, and records what it is made to send. */
@@ -17,6 +17,10 @@ export class FakeHost implements TraversalHost {
   readonly keepAlives: [string, number][] = [];
   /** Addresses at which peers were asked for a sign of life, and when. */
   readonly asked: [string, number][] = [];
+  /** Addresses over which handshakes come about, and what the peer is like then. */
+  readonly answering: Map<string, Partial<TraversalPeer>> = new Map();
+  /** Nodes whose keep-alives are awaited. */
+  readonly awaited: Set<bigint> = new Set();
   /** Further sockets asked for. */
   sides = 0;
   readonly #timers: VirtualTimers;
@@ -78,15 +82,22 @@ export class FakeHost implements TraversalHost {
 
   closeSides(): void {}
 
-  awaitKeepAlives(): void {}
+  awaitKeepAlives(nodeId: bigint, isAwaited: boolean): void {
+    if (isAwaited) this.awaited.add(nodeId);
+    else this.awaited.delete(nodeId);
+  }
 
-  tryPath(_nodeId: bigint, address: SocketAddress): boolean {
+  tryPath(nodeId: bigint, address: SocketAddress): boolean {
+    if (this.known.get(nodeId)?.movesPaths === false) return false;
     this.asked.push([address.key, this.#timers.now()]);
     return true;
   }
 
-  connect(): Promise<void> {
-    return Promise.reject(new Error("nobody answers"));
+  connect({ nodeId }: TraversalContact, via: SocketAddress): Promise<void> {
+    const peer = this.answering.get(via.key);
+    if (peer === undefined) return Promise.reject(new Error("nobody answers"));
+    this.add(nodeId, { address: via, ...peer });
+    return Promise.resolve();
   }
 
   punched(): void {}

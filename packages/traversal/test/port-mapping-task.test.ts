@@ -212,6 +212,37 @@ describe("a node whose router offers nothing", () => {
   });
 });
 
+describe("a client whose answers a test queues up", () => {
+  it("gives them in their order, then has nothing to offer, and keeps what it was asked", async () => {
+    const client = new MockPortMapper();
+    const refused = new PortMappingError("refused", "not-authorized");
+    client.probes.push("ok", refused);
+    await expect(client.probe()).resolves.toBeUndefined();
+    expect(client.probes).toHaveLength(1);
+    await expect(client.probe()).rejects.toBe(refused);
+    for (const call of [client.probe(), client.install(9001, 1), client.renew(mappingOf())]) {
+      await expect(call).rejects.toMatchObject({ kind: "unavailable" });
+    }
+    client.installs.push(mappingOf());
+    expect(await client.install(9001, 2)).toEqual(mappingOf());
+    await client.remove(mappingOf());
+    expect(client.installed.map(({ ttlMs }) => ttlMs)).toEqual([1, 2]);
+    expect([client.renewed.length, client.removed.length]).toEqual([1, 1]);
+  });
+});
+
+describe("errors of port mapping", () => {
+  it.each([
+    ["unavailable", "unavailable"],
+    ["timeout", "timeout"],
+    ["transport", "transport: why"],
+    ["refused", "refused: why"],
+  ] as const)("of the kind %s read %j", (kind, message) => {
+    const error = new PortMappingError(kind, "why");
+    expect([error.kind, error.code, error.message]).toEqual([kind, kind, message]);
+  });
+});
+
 describe("shutting down", () => {
   it("removes the mapping once and withdraws the address", async () => {
     const { timers, router, stats, published, shutdown, hasEnded } = await mapped();

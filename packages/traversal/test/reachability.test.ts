@@ -49,6 +49,9 @@ describe("the reachability of a node", () => {
     reachability.commit("cone", SEEN);
     expect(show(reachability)).toBe("open 198.51.100.3:9000");
     reachability.setOverride(OTHER);
+    reachability.commit("unknown", undefined);
+    reachability.commit("symmetric", SEEN);
+    expect(show(reachability)).toBe("open 198.51.100.2:9000");
     reachability.mapping.applyRenewal(MAPPING);
     expect(show(reachability)).toBe("open 198.51.100.2:9000");
     expect(reachability.clearOverride()).toBe(true);

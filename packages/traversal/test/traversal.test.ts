@@ -1,55 +1,7 @@
-import { encodeReflex, encodeRendezvous, SocketAddress, Subprotocol } from "@netmesh/wire";
+import { encodeRendezvous, Subprotocol } from "@netmesh/wire";
 import { describe, expect, it } from "vitest";
-import {
-  DEFAULT_TRAVERSAL_SETTINGS,
-  Traversal,
-  TraversalError,
-  type TraversalErrorKind,
-} from "../src/index.ts";
-import { toBlock } from "../src/socket-block.ts";
-import { FakeHost } from "./fake-host.ts";
-import { VirtualTimers } from "./virtual-timers.ts";
-
-const PEER = 2n;
-const COORDINATOR = 3n;
-const at = (text: string) => SocketAddress.parse(text);
-const REFLEX = at("198.51.100.7:9000");
-
-function blockOf(address: SocketAddress) {
-  const block = toBlock(address);
-  if (block === undefined) throw new Error(address.key);
-  return block;
-}
-
-function node() {
-  const timers = new VirtualTimers();
-  const host = new FakeHost(timers);
-  host.localAddress = at("0.0.0.0:7000");
-  let seed = 1;
-  const random = {
-    fill: (bytes: Uint8Array) => {
-      for (let i = 0; i < bytes.length; i++) {
-        seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31;
-        bytes[i] = seed >> 16;
-      }
-    },
-  };
-  const traversal = new Traversal({ host, timers, random });
-  const answer = (from: bigint, seen: SocketAddress) =>
-    traversal.receive(from, Subprotocol.REFLEX, encodeReflex({ type: "response", address: blockOf(seen) }));
-  const introduce = (fireAtMs: bigint, reflex = REFLEX) =>
-    traversal.receive(
-      COORDINATOR,
-      Subprotocol.RENDEZVOUS,
-      encodeRendezvous({ type: "punch-introduce", peer: PEER, reflex: blockOf(reflex), fireAtMs }),
-    );
-  const kindOf = (call: Promise<unknown>) =>
-    call.then(
-      () => "resolved",
-      (error: unknown) => (error instanceof TraversalError ? error.kind : String(error)),
-    );
-  return { timers, host, traversal, answer, introduce, kindOf };
-}
+import { DEFAULT_TRAVERSAL_SETTINGS, TraversalError, type TraversalErrorKind } from "../src/index.ts";
+import { at, blockOf, COORDINATOR, introducedNode, node, PEER, REFLEX } from "./traversing-node.ts";
 
 describe("settings and errors", () => {
   it("are those of the specification unless told otherwise", () => {
@@ -137,6 +89,37 @@ describe("asking a peer where it sees this node", () => {
 });
 
 describe("a sweep", () => {
+  it.each(["before", "after"])(
+    "neither ends a probe of the application nor is ended by one that begins %s it",
+    async (order) => {
+      const { timers, host, traversal, answer } = node();
+      for (const [i, id] of [PEER, COORDINATOR].entries()) {
+        host.add(id, { isDirect: true, address: at(`198.51.100.2${i}:1`) });
+      }
+      let sweep = order === "after" ? traversal.reclassify() : undefined;
+      const probe = traversal.probeReflex(PEER);
+      sweep ??= traversal.reclassify();
+      for (const id of [PEER, COORDINATOR]) answer(id, at("44.1.2.3:9"));
+      await timers.advance(10);
+      await sweep;
+      expect((await probe).key).toBe("44.1.2.3:9");
+      expect(traversal.natClass).toBe("cone");
+      expect(timers.pending).toBe(0);
+    },
+  );
+
+  it("is over when its peers say nothing, although one was asked by the application, too", async () => {
+    const { timers, host, traversal, kindOf } = node();
+    for (const [i, id] of [PEER, COORDINATOR].entries()) {
+      host.add(id, { isDirect: true, address: at(`198.51.100.2${i}:1`) });
+    }
+    const sweep = traversal.reclassify();
+    const kind = kindOf(traversal.probeReflex(PEER));
+    await timers.advance(3_000);
+    expect([await kind, await sweep, traversal.natClass]).toEqual(["reflex-timeout", undefined, "unknown"]);
+    expect(timers.pending).toBe(0);
+  });
+
   it("changes nothing with one peer, and nothing when the operator speaks meanwhile", async () => {
     const { timers, host, traversal, answer } = node();
     host.add(PEER, { isDirect: true, address: at("198.51.100.20:1") });
@@ -181,16 +164,8 @@ describe("a sweep", () => {
 });
 
 describe("a node that is introduced", () => {
-  function introduced() {
-    const it = node();
-    it.host.add(PEER);
-    it.host.add(COORDINATOR, { isDirect: true });
-    it.host.reflexes.set(PEER, REFLEX);
-    return it;
-  }
-
   it("sends at the moment of the punch, 100 and 250 ms later, then every half second until the deadline", async () => {
-    const { timers, host, introduce } = introduced();
+    const { timers, host, introduce } = introducedNode();
     introduce(BigInt(host.unixNow()) + 500n);
     await timers.advance(10_000);
     const times = host.keepAlives.map(([, atMs]) => atMs);
@@ -206,7 +181,7 @@ describe("a node that is introduced", () => {
   ])(
     "for a moment in the %s sends when half a second is over, less the way of the introduction",
     async (_, leadMs) => {
-      const { timers, host, introduce } = introduced();
+      const { timers, host, introduce } = introducedNode();
       introduce(BigInt(host.unixNow()) + leadMs);
       await timers.advance(1_000);
       expect(host.keepAlives[0]).toEqual([REFLEX.key, 480]);
@@ -214,7 +189,7 @@ describe("a node that is introduced", () => {
   );
 
   it("acks only what it has heard, and asks over the address from which it came", async () => {
-    const { timers, host, traversal, introduce } = introduced();
+    const { timers, host, traversal, introduce } = introducedNode();
     introduce(BigInt(host.unixNow()) + 500n);
     await timers.advance(600);
     expect([host.sent, host.asked]).toEqual([[], []]);
@@ -228,7 +203,7 @@ describe("a node that is introduced", () => {
   });
 
   it("again and again by one coordinator takes part eight times in ten seconds", async () => {
-    const { timers, host, traversal, introduce } = introduced();
+    const { timers, host, traversal, introduce } = introducedNode();
     for (let i = 0; i < 40; i++) {
       introduce(BigInt(host.unixNow()) + 10n);
       // The session moves, which ends the attempt.

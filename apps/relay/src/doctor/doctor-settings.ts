@@ -20,15 +20,16 @@ export interface DoctorSettings {
 export const DOCTOR_USAGE = `netmesh doctor: finds out how this host is reached, and why a peer is not
 
   --relay CONTACT          a relay to ask; twice or more to learn the kind of NAT
-                                                        NETMESH_RELAYS, separated by spaces
-  --peer CONTACT           a node to reach, its address is not needed; more than once if you like
+                                                       NETMESH_RELAYS, separated by spaces
+  --peer CONTACT           a node to reach; its @HOST:PORT may be left out; more than once if you like
   --psk-file FILE          key of the mesh             NETMESH_PSK_FILE       ~/.netmesh/psk
   --bind ADDRESS           address to listen on        NETMESH_BIND           0.0.0.0:0
   --no-port-mapping        leaves the router alone
   --json                   one JSON object
   --help, --version
 
-A contact is NODEID:PUBLICKEY@HOST:PORT, as a relay prints them when it starts. NETMESH_PSK gives the key without a file.
+A contact is NODEID:PUBLICKEY@HOST:PORT: what a relay prints as its contact when it starts, and where you reach it.
+NETMESH_PSK gives the key without a file. The router is asked for a port, which is given back at once.
 Ends with 0 when nothing has failed, with 1 when something has, with 2 for a wrong option.
 `;
 

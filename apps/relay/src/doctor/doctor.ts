@@ -7,6 +7,8 @@ interface Output {
 }
 
 const RANKS: readonly Status[] = ["failed", "warning"];
+const STATUS_WIDTH = "skipped".length;
+const CHECK_WIDTH = "port-mapping".length;
 
 /** Everything that was found, as `--json` prints it. */
 export interface Diagnosis {
@@ -34,11 +36,11 @@ export async function runDoctor(settings: DoctorSettings, out: Output): Promise<
   const findings: Finding[] = [];
   await examine(settings, (finding) => {
     findings.push(finding);
-    if (!settings.json) out.write(lineOf(finding));
+    if (!settings.json) out.write(linesOf(finding));
   });
   const diagnosis = diagnose(findings);
   if (settings.json) out.write(`${JSON.stringify(diagnosis)}\n`);
-  else out.write(diagnosis.cause === null ? "all is well\n" : `cause: ${diagnosis.cause}\n`);
+  else out.write(verdictOf(diagnosis));
   return diagnosis.ok ? 0 : 1;
 }
 
@@ -52,6 +54,14 @@ export async function doctorCommand(args: readonly string[], out: Output, versio
   return await runDoctor(settings, out);
 }
 
-function lineOf({ status, check, summary }: Finding): string {
-  return `${status.padEnd(7)}  ${check.padEnd(12)}  ${summary}\n`;
+function verdictOf({ ok, cause }: Diagnosis): string {
+  if (cause === null) return "all is well\n";
+  return ok ? `works, but could be better: ${cause}\n` : `failed: ${cause}\n`;
+}
+
+/** A finding on a line of its own, its cause below it. */
+function linesOf({ status, check, summary, cause }: Finding): string {
+  const line = `${status.padEnd(STATUS_WIDTH)}  ${check.padEnd(CHECK_WIDTH)}  `;
+  const reason = cause === undefined ? "" : `${" ".repeat(line.length)}because ${cause}\n`;
+  return `${line}${summary}\n${reason}`;
 }

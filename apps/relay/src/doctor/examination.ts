@@ -3,7 +3,7 @@ import { Mesh, type Peer } from "@netmesh/sdk";
 import { ClockReader } from "../clock-service.ts";
 import { idText, type LocatedContact } from "./contact.ts";
 import type { DoctorSettings } from "./doctor-settings.ts";
-import { lineOf, type Tell } from "./finding.ts";
+import { lineOf, reasonOf, type Tell } from "./finding.ts";
 import { checkPathMtu } from "./path-mtu-check.ts";
 import { checkPeer } from "./peer-check.ts";
 import { checkPortMapping } from "./port-mapping-check.ts";
@@ -42,10 +42,17 @@ export async function examine(settings: DoctorSettings, tell: Tell): Promise<voi
     const relays = await checkRelays(mesh, settings.relays, tell);
     await checkReflexes(mesh, relays, tell);
     await checkNat(mesh, relays, tell);
-    if (settings.asksRouter) tell(await checkPortMapping(Number(mesh.localAddress.split(":").at(-1))));
+    if (settings.asksRouter) {
+      const port = Number(mesh.localAddress.split(":").at(-1));
+      tell(await checkPortMapping(port, mesh.nat.type === "open"));
+    }
     await checkClocks(mesh, relays, tell);
-    for (const peer of settings.peers) tell(await checkPeer(mesh, peer, relays));
-    for (const finding of await Promise.all(relays.map(({ peer }) => checkPathMtu(peer)))) tell(finding);
+    const reached = relays.map(({ peer }) => peer);
+    for (const contact of settings.peers) {
+      const peer = await checkPeer(mesh, contact, relays, tell);
+      if (peer !== undefined) reached.push(peer);
+    }
+    for (const finding of await Promise.all(reached.map(checkPathMtu))) tell(finding);
   } finally {
     await mesh.shutdown({ graceMs: 0 });
   }
@@ -73,20 +80,24 @@ async function checkRelays(mesh: Mesh, relays: readonly LocatedContact[], tell: 
           details: { nodeId: idText(relay.nodeId), address: relay.address, roundTripMs: peer.roundTripMs },
         });
       } catch (error) {
-        const isSilent = (error as { readonly code?: string }).code === "handshake-timeout";
         tell({
           check: "relay",
           status: "failed",
           summary: `${name} is not reached`,
-          cause: isSilent
-            ? `${relay.address} does not answer: UDP is blocked, it is not running, or the mesh key or its public key is another`
-            : lineOf(error),
+          cause: reasonOf(error, silence(relay.address, known.length > 0)),
           details: { nodeId: idText(relay.nodeId), address: relay.address, error: lineOf(error) },
         });
       }
     }),
   );
   return known;
+}
+
+/** Why a relay may be silent: what all have in common is not it when another one answers. */
+function silence(address: string, doOthersAnswer: boolean): string {
+  return doOthersAnswer
+    ? `${address} does not answer: it is not running, a firewall before it drops UDP, or its public key is another`
+    : `${address} does not answer: UDP is blocked, it is not running, or the mesh key or its public key is another`;
 }
 
 async function checkReflexes(mesh: Mesh, relays: readonly KnownRelay[], tell: Tell): Promise<void> {

@@ -4,7 +4,18 @@ export type Status = "ok" | "warning" | "failed" | "skipped";
 /** What one check has found. */
 export interface Finding {
   /** Stable name of the check. */
-  readonly check: "socket" | "relay" | "reflex" | "nat" | "port-mapping" | "mtu" | "clock" | "peer";
+  readonly check:
+    | "socket"
+    | "relay"
+    | "reflex"
+    | "nat"
+    | "port-mapping"
+    | "clock"
+    | "peer-address"
+    | "peer-relay"
+    | "peer-nat"
+    | "peer"
+    | "mtu";
   readonly status: Status;
   /** One line for people. */
   readonly summary: string;
@@ -22,4 +33,9 @@ export function lineOf(error: unknown): string {
   const { code, message } = error as { readonly code?: string; readonly message?: string };
   const [line = ""] = String(message ?? error).split("\n");
   return code === undefined || line.startsWith(code) ? line : `${code}: ${line}`;
+}
+
+/** Why a node was not reached, as one line: `silence` when it has not answered, else what the error says. */
+export function reasonOf(error: unknown, silence: string): string {
+  return (error as { readonly code?: string }).code === "handshake-timeout" ? silence : lineOf(error);
 }

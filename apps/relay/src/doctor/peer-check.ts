@@ -1,6 +1,6 @@
-import type { ConnectionReason, Mesh } from "@netmesh/sdk";
+import type { ConnectionReason, Mesh, Peer } from "@netmesh/sdk";
 import { type Contact, idText, type LocatedContact } from "./contact.ts";
-import { type Finding, lineOf } from "./finding.ts";
+import { type Finding, lineOf, reasonOf, type Tell } from "./finding.ts";
 
 /** How long the peer's word about its NAT is waited for, in milliseconds. */
 const ANNOUNCEMENT_MS = 2_000;
@@ -19,62 +19,129 @@ const CAUSES: Readonly<Partial<Record<ConnectionReason, string>>> = {
   unproven: "something came through, but nothing authenticated, or the handshake failed",
 };
 
-/** Reaches a peer step by step: over a relay, then by what it says of its NAT, then without the relay. */
+/**
+ * Reaches a peer step by step: at its address, if one is given, over the relays, by what it says of its NAT, and then without a
+ * relay. Tells each step, the outcome last; gives the peer when it is reached.
+ */
 export async function checkPeer(
   mesh: Mesh,
   peer: Contact,
   relays: readonly LocatedContact[],
-): Promise<Finding> {
+  tell: Tell,
+): Promise<Peer | undefined> {
   const name = idText(peer.nodeId);
-  const steps: Record<string, unknown> = { nodeId: name };
-  const failed = (summary: string, cause: string): Finding => ({
-    check: "peer",
-    status: "failed",
-    summary: `${name} ${summary}`,
-    cause,
-    details: steps,
-  });
-  if (peer.address !== undefined) {
-    steps["atAddress"] = await mesh.connect({ ...peer, address: peer.address }).then(() => "answers", lineOf);
-  }
-  const tries: string[] = [];
-  for (const relay of relays) {
-    if (mesh.peer(peer.nodeId)?.connected === true) break;
-    const outcome = await mesh.connectVia(relay.nodeId, peer).then(() => "answers", lineOf);
-    tries.push(`${relay.address}: ${outcome}`);
-  }
-  steps["overRelays"] = tries;
-  if (mesh.peer(peer.nodeId)?.connected !== true) {
+  const details: Record<string, unknown> = { nodeId: name };
+  const outcome = (finding: Pick<Finding, "status" | "summary" | "cause">): void => {
+    tell({ check: "peer", ...finding, summary: `${name} ${finding.summary}`, details });
+  };
+  if (peer.address !== undefined) await checkAddress(mesh, { ...peer, address: peer.address }, tell);
+  if (!isReached(mesh, peer)) await checkRelays(mesh, peer, relays, tell);
+  if (!isReached(mesh, peer)) {
     const cause =
       relays.length === 0
-        ? "there is no relay to reach it by, and its address does not answer"
+        ? `no relay answers to reach the peer by, and its address ${peer.address === undefined ? "was not given" : "does not answer"}`
         : "the peer does not answer over any relay: it is not running, not connected to them, or holds another key";
-    return failed("is not reached", cause);
+    outcome({ status: "failed", summary: "is not reached", cause });
+    return undefined;
   }
-  steps["natType"] = await announcedClass(mesh, peer.nodeId);
+  const natType = await checkNat(mesh, peer, tell);
   const coordinator = relays.map(({ nodeId }) => nodeId);
   try {
-    const { path, reason } = await mesh.connectDirect(peer, { coordinator, upgrade: false });
-    const { address, roundTripMs } = mesh.peer(peer.nodeId) ?? {};
-    Object.assign(steps, { path, reason, address, roundTripMs });
+    const startMs = performance.now();
+    const { path, reason, peer: reached } = await mesh.connectDirect(peer, { coordinator, upgrade: false });
+    const tookMs = Math.round(performance.now() - startMs);
+    const { address } = reached;
+    Object.assign(details, { natType, path, reason, address, tookMs });
     const cause = path === "relayed" ? (CAUSES[reason] ?? reason) : undefined;
-    return {
-      check: "peer",
+    outcome({
       status: path === "relayed" ? "warning" : "ok",
-      summary: `${name} is reached: ${path} (${reason}) at ${address}, its NAT is ${steps["natType"]}`,
+      summary: `is reached at ${address}: ${path} (${reason}), after ${tookMs} ms`,
       ...(cause === undefined ? {} : { cause }),
-      details: steps,
-    };
+    });
+    return reached;
   } catch (error) {
-    return failed("is not reached", lineOf(error));
+    outcome({ status: "failed", summary: "is not reached", cause: lineOf(error) });
+    return undefined;
   }
 }
 
-async function announcedClass(mesh: Mesh, nodeId: bigint): Promise<string> {
+function isReached(mesh: Mesh, { nodeId }: Contact): boolean {
+  return mesh.peer(nodeId)?.connected === true;
+}
+
+async function checkAddress(mesh: Mesh, peer: LocatedContact, tell: Tell): Promise<void> {
+  const { address } = peer;
+  const details = { nodeId: idText(peer.nodeId), address };
+  try {
+    const { roundTripMs } = await mesh.connect(peer);
+    tell({
+      check: "peer-address",
+      status: "ok",
+      summary: `the peer answers at ${address} in ${roundTripMs?.toFixed(1)} ms`,
+      details: { ...details, roundTripMs },
+    });
+  } catch (error) {
+    const cause = reasonOf(
+      error,
+      `nothing listens at ${address}, a NAT or firewall before it lets nothing in, or a key is another`,
+    );
+    tell({
+      check: "peer-address",
+      status: "warning",
+      summary: `the peer does not answer at ${address}`,
+      cause,
+      details,
+    });
+  }
+}
+
+/** Until one of them leads to the peer. */
+async function checkRelays(
+  mesh: Mesh,
+  peer: Contact,
+  relays: readonly LocatedContact[],
+  tell: Tell,
+): Promise<void> {
+  for (const { nodeId, address } of relays) {
+    const details = { nodeId: idText(peer.nodeId), relay: address };
+    try {
+      const { roundTripMs } = await mesh.connectVia(nodeId, peer);
+      tell({
+        check: "peer-relay",
+        status: "ok",
+        summary: `the peer answers over ${address} in ${roundTripMs?.toFixed(1)} ms`,
+        details: { ...details, roundTripMs },
+      });
+      return;
+    } catch (error) {
+      tell({
+        check: "peer-relay",
+        status: "warning",
+        summary: `the peer does not answer over ${address}`,
+        cause: reasonOf(error, `it is not running, not connected to ${address}, or holds another key`),
+        details,
+      });
+    }
+  }
+}
+
+/** What the peer announces of its NAT; `"unknown"` when it says nothing in time. */
+async function checkNat(mesh: Mesh, { nodeId }: Contact, tell: Tell): Promise<string> {
   const endMs = performance.now() + ANNOUNCEMENT_MS;
-  for (;;) {
-    const natType = mesh.nat.peerNatType(nodeId);
-    if (natType !== "unknown" || performance.now() > endMs) return natType;
+  while (mesh.nat.peerNatType(nodeId) === "unknown" && performance.now() < endMs) {
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
+  const natType = mesh.nat.peerNatType(nodeId);
+  const reflexAddress = mesh.nat.peerReflexAddress(nodeId) ?? null;
+  const details = { nodeId: idText(nodeId), natType, reflexAddress };
+  const isKnown = natType !== "unknown";
+  tell({
+    check: "peer-nat",
+    status: isKnown ? "ok" : "skipped",
+    summary: isKnown
+      ? `the peer says that it is ${natType}, seen at ${reflexAddress}`
+      : "the peer does not say how it is seen: it has fewer than two direct peers of its own",
+    details,
+  });
+  return natType;
 }

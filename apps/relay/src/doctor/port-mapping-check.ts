@@ -15,8 +15,8 @@ interface Answer {
   readonly error: string | undefined;
 }
 
-/** Asks the router for the port by each protocol, and takes every mapping back. */
-export async function checkPortMapping(port: number): Promise<Finding> {
+/** Asks the router for the port by each protocol, and takes every mapping back. A host that is open does without. */
+export async function checkPortMapping(port: number, isOpen: boolean): Promise<Finding> {
   const gateway = await defaultGateway();
   const answers: Answer[] = [];
   for (const protocol of PROTOCOLS) answers.push(await ask(protocol, port));
@@ -29,11 +29,12 @@ export async function checkPortMapping(port: number): Promise<Finding> {
       : refused === undefined
         ? `the router ${gateway} offers no port mapping`
         : `the router ${gateway} maps no port: ${refused.error}`;
+  const isWanting = mapped === undefined && !isOpen;
   return {
     check: "port-mapping",
-    status: mapped === undefined ? "warning" : "ok",
-    summary: words.join(", "),
-    ...(mapped === undefined ? { cause } : {}),
+    status: isWanting ? "warning" : "ok",
+    summary: `${words.join(", ")}${mapped === undefined && isOpen ? "; not needed, this host is open" : ""}`,
+    ...(isWanting ? { cause } : {}),
     details: { gateway: gateway ?? null, answers },
   };
 }

@@ -46,6 +46,8 @@ export interface PortMappingTaskOptions {
   readonly renewalMs?: number;
   /** Waits before the router is asked again, the last of which repeats; empty to end after a failure. Default 1, 5, 15 min. */
   readonly reprobeMs?: readonly number[];
+  /** Told of every phase that begins; must not throw. */
+  readonly onPhase?: (phase: MappingPhase) => void;
 }
 
 /** A removal that takes longer is left to the expiry of the lease. */
@@ -112,14 +114,14 @@ export class PortMappingTask {
       const waitMs = this.#reprobeMs[Math.min(failed, this.#reprobeMs.length - 1)];
       if (signal.aborted || waitMs === undefined) break;
       failed += 1;
-      this.#phase = "waiting";
+      this.#enter("waiting");
       const untilMs = this.#options.timers.now() + waitMs;
       while (!this.#recheck && !signal.aborted && this.#options.timers.now() < untilMs) {
         await this.#waitUntil(untilMs, signal);
       }
       this.#recheck = false;
     }
-    this.#phase = "exited";
+    this.#enter("exited");
   }
 
   /** Call when the network has changed: asks the router now instead of when it would be time. */
@@ -129,13 +131,19 @@ export class PortMappingTask {
     this.#wake?.();
   }
 
+  #enter(phase: MappingPhase): void {
+    if (this.#phase === phase) return;
+    this.#phase = phase;
+    this.#options.onPhase?.(phase);
+  }
+
   async #acquire(signal: AbortSignal): Promise<PortMapping | undefined> {
     const { client, internalPort } = this.#options;
     try {
-      this.#phase = "probing";
+      this.#enter("probing");
       await client.probe({ signal });
       if (signal.aborted) return undefined;
-      this.#phase = "installing";
+      this.#enter("installing");
       const mapping = await client.install(internalPort, MAPPING_TTL_MS, { signal });
       this.#lastError = undefined;
       return mapping;
@@ -158,7 +166,7 @@ export class PortMappingTask {
     while (await this.#untilDue(() => Math.min(dueMs, this.#noticeAtMs), signal)) {
       if (timers.now() >= this.#noticeAtMs) this.#lastNoticeMs = timers.now();
       this.#noticeAtMs = Number.POSITIVE_INFINITY;
-      this.#phase = "renewing";
+      this.#enter("renewing");
       const next = await this.#renew(mapping, signal);
       const nowMs = timers.now();
       if (next !== undefined) {
@@ -181,7 +189,7 @@ export class PortMappingTask {
       },
     );
     this.#mapping = undefined;
-    this.#phase = "revoked";
+    this.#enter("revoked");
     sink.applyRevoke();
   }
 
@@ -216,7 +224,7 @@ export class PortMappingTask {
 
   /** True when it is time; false when the signal ended. */
   async #untilDue(dueMs: () => number, signal: AbortSignal): Promise<boolean> {
-    this.#phase = "installed";
+    this.#enter("installed");
     while (!signal.aborted && this.#options.timers.now() < dueMs()) await this.#waitUntil(dueMs(), signal);
     return !signal.aborted;
   }
