@@ -18,7 +18,10 @@ class DurableNode {
     return node;
   }
 
-  async start(options: DaemonRuntimeOptions = {}): Promise<void> {
+  async start(
+    options: DaemonRuntimeOptions = {},
+    prepare: (runtime: DaemonRuntime) => unknown = () => undefined,
+  ): Promise<void> {
     this.store.restart();
     this.mesh = await openMesh({ identity: this.identity });
     const runtime = new DaemonRuntime(this.mesh, {
@@ -28,6 +31,7 @@ class DurableNode {
     });
     this.runtime = runtime;
     runtime.register(KIND, counter);
+    prepare(runtime);
     this.report = await runtime.start();
     started.push(runtime);
   }
@@ -70,6 +74,30 @@ describe("a daemon with a store", () => {
     expect(node.runtime.daemons()).toHaveLength(1);
     expect(node.runtime.daemon(daemon.originHash)?.entityId).toEqual(daemon.entityId);
     expect(await node.count(daemon.originHash)).toBe(4);
+  });
+
+  it("goes on although it is expected from elsewhere, too", async () => {
+    const node = await DurableNode.start();
+    const { originHash } = await node.runtime.spawn(KIND);
+    await node.crash();
+    await node.start({}, (runtime) => runtime.expectMigration(KIND, originHash));
+    expect(node.report.restored.map((daemon) => daemon.originHash)).toEqual([originHash]);
+  });
+
+  it("is not kept with times that are none, and nothing of the runtime is left", async () => {
+    const [node, peer] = [await openMesh(), await openMesh()];
+    const store = new CrashingStore();
+    const refused = [
+      { store, snapshots: { intervalMs: 0 } },
+      { acceptMembers: () => true, memberLeaseMs: -1 },
+    ];
+    for (const options of refused) {
+      const make = () => new DaemonRuntime(node, options);
+      expect(make).toThrow(expect.objectContaining({ code: "invalid-argument" }));
+    }
+    await peer.connect(node.contact);
+    peer.daemons.network.send(node.nodeId, Uint8Array.of(0x87, 1, 2, 3, 4, 5, 6, 7, 8));
+    await expect.poll(() => node.stats().counters.daemonMessagesUnwanted).toBe(1);
   });
 
   it("is stored when it is spawned, after so many events, and at a shutdown", async () => {

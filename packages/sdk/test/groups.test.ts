@@ -74,6 +74,20 @@ describe("a group on a mesh", () => {
     expect(host.runtime.daemonCount).toBe(1);
   });
 
+  it("leaves out nodes that are not ready yet", async () => {
+    const home = await site();
+    const mesh = await openMesh();
+    await home.mesh.connect(mesh.contact);
+    const late = new DaemonRuntime(mesh, willing);
+    runtimes.push(late);
+    late.register(KIND, counter);
+    const first = await home.runtime.replicaGroup(KIND, { count: 2, seed: SEED });
+    expect(first.membersOnNode(mesh.nodeId)).toEqual([]);
+    await late.start();
+    const second = await home.runtime.replicaGroup(KIND, { count: 2, seed: new Uint8Array(32) });
+    expect(second.membersOnNode(mesh.nodeId)).toEqual([1]);
+  });
+
   it("stays here when no other node takes members in", async () => {
     const [home, other] = [await site(), await site()];
     await home.mesh.connect(other.mesh.contact);

@@ -171,7 +171,7 @@ export class SnapshotKeeper {
     const fellBack: bigint[] = [];
     for (const summary of await this.#store.list()) {
       try {
-        const isWanted = this.#runtime.kindOf(summary.originHash) === undefined && isOwn?.(summary) !== false;
+        const isWanted = this.#runtime.daemon(summary.originHash) === undefined && isOwn?.(summary) !== false;
         const given = isWanted ? await identityOf?.(summary) : undefined;
         const isKnown = given !== undefined || (isWanted && this.#staticKey !== undefined);
         const stored = isKnown ? await this.#store.get(summary.entityId) : undefined;

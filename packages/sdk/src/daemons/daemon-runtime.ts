@@ -103,7 +103,7 @@ export class DaemonRuntime implements AsyncDisposable {
 
   /**
    * Made in state `registering`; kinds can be registered, and peers that send daemons hear that this node is not ready yet. One runtime a mesh:
-   * a second one takes the first one's place.
+   * a second one takes the first one's place. Throws `invalid-argument` for a number outside of its range.
    */
   constructor(mesh: Mesh, options: DaemonRuntimeOptions = {}) {
     const { onEvent, snapshots = {}, acceptMembers, memberLeaseMs, ...migratorOptions } = options;
@@ -140,11 +140,22 @@ export class DaemonRuntime implements AsyncDisposable {
       ...(onEvent === undefined ? {} : { onEvent }),
     });
     this.#migrator = migrator as unknown as Migrator;
-    if (acceptMembers !== undefined) {
-      this.#groups.host(this.#compute.members, staticKey, acceptMembers, memberLeaseMs);
-    }
     const { store } = options;
-    this.#durability = store && keepDaemons(this.#compute, store, staticKey, snapshots, onEvent);
+    try {
+      this.#durability = store && keepDaemons(this.#compute, store, staticKey, snapshots, onEvent);
+      if (acceptMembers !== undefined) {
+        this.#groups.host({
+          members: this.#compute.members,
+          staticKey,
+          accepts: acceptMembers,
+          isReady: () => this.isReady,
+          ...(memberLeaseMs === undefined ? {} : { leaseMs: memberLeaseMs }),
+        });
+      }
+    } catch (error) {
+      void this.shutdown(0);
+      throw error;
+    }
   }
 
   /** Where it is in its life; there is no way back. */
@@ -375,7 +386,6 @@ export class DaemonRuntime implements AsyncDisposable {
     if (this.#durability === undefined) return undefined;
     if (!this.isReady) throw new DaemonError("not-ready", "the runtime is not ready: call start first");
     if (!(await this.#migrator.reclaim(originHash))) return undefined;
-    this.#compute.forget(originHash);
     const { restored, failed } = await this.#restore((summary) => summary.originHash === originHash);
     for (const { error } of failed) throw error;
     return restored[0];
@@ -410,7 +420,14 @@ export class DaemonRuntime implements AsyncDisposable {
     isOwn: (summary: { readonly originHash: bigint }) => boolean,
   ): Promise<Omit<StartReport, "heldBack">> {
     if (this.#durability === undefined) return { restored: [], failed: [], fellBack: [] };
-    const { restored, failed, fellBack } = await this.#durability.keeper.restore({ isOwn });
+    const { restored, failed, fellBack } = await this.#durability.keeper.restore({
+      isOwn: (summary) => {
+        if (!isOwn(summary)) return false;
+        // It lives here: that it may also come from elsewhere no longer holds.
+        this.#compute.forget(summary.originHash);
+        return true;
+      },
+    });
     for (const { originHash } of restored) {
       for (const subscription of this.#compute.subscriptions(originHash)) {
         this.#feed.resume(subscription, originHash, () => this.#isMember(originHash, subscription));

@@ -1,12 +1,10 @@
 import {
-  type HostedMember,
   MemberHost,
+  type MemberHostOptions,
   type MemberInfo,
   MemberLinks,
-  type RemoteMembers,
   type RuntimePlacement,
 } from "@netmesh/compute";
-import type { StaticKeyPair } from "@netmesh/crypto";
 import type { Mesh } from "../mesh.ts";
 import type { MeshDaemons } from "./mesh-daemons.ts";
 import { MeshDirectory } from "./mesh-directory.ts";
@@ -42,19 +40,9 @@ export class MeshGroups {
     mesh.addEventListener("peer-recovered", this.#onPeer);
   }
 
-  /** Hosts members of other nodes that `accepts` says yes to. */
-  host(
-    members: RemoteMembers,
-    staticKey: StaticKeyPair,
-    accepts: (member: HostedMember) => boolean,
-    leaseMs: number | undefined,
-  ): void {
-    const host = new MemberHost({
-      members,
-      staticKey,
-      accepts,
-      ...(leaseMs === undefined ? {} : { leaseMs }),
-    });
+  /** Hosts members of other nodes. Throws as `MemberHost`. */
+  host(options: MemberHostOptions): void {
+    const host = new MemberHost(options);
     this.#host = host;
     this.#network.setMemberHandler((stream, from) => void host.accept(stream, from));
   }

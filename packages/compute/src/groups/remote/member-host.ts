@@ -26,6 +26,7 @@ const MAX_STREAMS_PER_NODE = 4;
 const MAX_REQUESTS = 4096;
 /** How long members outlive the last stream of their group's node unless told otherwise, in milliseconds. */
 const DEFAULT_LEASE_MS = 30_000;
+const MAX_LEASE_MS = 0x7fff_ffff;
 
 const NOTHING = new Uint8Array(0);
 
@@ -47,6 +48,8 @@ export interface MemberHostOptions {
   readonly accepts: (member: HostedMember) => boolean;
   /** Opens the keys of members: the Noise static key of this node. */
   readonly staticKey: X25519KeyPair;
+  /** Whether members can live here now: a node that says no is asked again later. Always by default. */
+  readonly isReady?: () => boolean;
   /** How long members outlive the last stream of their group's node, in milliseconds; 30 000 by default. */
   readonly leaseMs?: number;
   /** The platform's by default. */
@@ -70,7 +73,12 @@ export class MemberHost {
   #size = 0;
   #isClosed = false;
 
+  /** Throws `invalid-argument` for a lease that is no time. */
   constructor(options: MemberHostOptions) {
+    const { leaseMs = DEFAULT_LEASE_MS } = options;
+    if (!(leaseMs >= 0 && leaseMs <= MAX_LEASE_MS)) {
+      throw new DaemonError("invalid-argument", `leaseMs must be from 0 to ${MAX_LEASE_MS}, got ${leaseMs}`);
+    }
     this.#options = options;
     this.#time = options.time ?? platformTime;
   }
@@ -160,6 +168,7 @@ export class MemberHost {
   ): Promise<Uint8Array> {
     const { members } = this.#options;
     if (type === "hello") {
+      if (this.#options.isReady?.() === false) throw new DaemonError("not-ready", "this node is not ready");
       const live = [...tenant.origins].filter((originHash) => members.isLive({ originHash, nodeId: from }));
       return encodeOrigins(live);
     }

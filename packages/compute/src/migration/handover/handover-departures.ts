@@ -504,8 +504,9 @@ export class HandoverDepartures implements MigrationOwner {
     return events;
   }
 
-  /** The target writes when it is at a mark, and when it refuses. */
+  /** The target writes when it is at a mark, and when it refuses; it closes once the daemon lives there. */
   async #listen(handover: Handover, stream: ByteStream): Promise<void> {
+    let cause: unknown;
     try {
       for await (const { type, payload } of readFrames(stream)) {
         if (type === "reached") handover.atMark?.reached();
@@ -514,14 +515,16 @@ export class HandoverDepartures implements MigrationOwner {
         this.#abort(handover, migrationFailed(handover.originHash, reason, handover.target));
       }
     } catch (error) {
-      // The target is gone, or has begun anew: it is prepared for nothing.
-      const { originHash, target: node } = handover;
-      const text = `the stream has failed: ${messageOf(error)}`;
-      this.#abort(
-        handover,
-        new MigrationError("target-unavailable", text, { originHash, node, cause: error }),
-      );
+      cause = error;
     }
+    // Before that the target is gone, or has begun anew: it is prepared for nothing.
+    const { originHash, target: node } = handover;
+    const error = new MigrationError("target-unavailable", "the stream has ended", {
+      originHash,
+      node,
+      cause,
+    });
+    this.#abort(handover, error);
   }
 
   #abort(handover: Handover, error: MigrationError): void {
