@@ -12,10 +12,16 @@ import { readBufferedEvent } from "../messages.ts";
 import type { MigrationContext } from "../migration-context.ts";
 import { MAX_PARTIALS, MAX_PARTIALS_PER_PEER } from "../snapshot-reassembler.ts";
 import { type DaemonPosition, decodePositions } from "./channel-positions.ts";
-import { HANDOVER_VERSION, MAX_HANDOVER_SNAPSHOT_SIZE } from "./handover-departures.ts";
 import { handoverMarkers, markerName, putHandoverMarker } from "./handover-marker.ts";
 import type { HandoverMessage } from "./handover-messages.ts";
-import { type HandoverFrame, MAX_HANDOVER_FRAME_SIZE, readFrames, writeFrame } from "./handover-stream.ts";
+import {
+  HANDOVER_VERSION,
+  type HandoverFrame,
+  MAX_HANDOVER_FRAME_SIZE,
+  MAX_HANDOVER_SNAPSHOT_SIZE,
+  readFrames,
+  writeFrame,
+} from "./handover-stream.ts";
 import {
   type HandoverTargetEffect,
   type HandoverTargetInput,

@@ -33,6 +33,10 @@ const FRAMES = {
 /** Type of a frame. */
 export type HandoverFrameType = keyof typeof FRAMES;
 
+/** Version of the stream. */
+export const HANDOVER_VERSION = 1;
+/** Bytes of the largest snapshot that travels as a whole between netmesh nodes; a state in parts has no limit. */
+export const MAX_HANDOVER_SNAPSHOT_SIZE: number = 1024 * 1024 * 1024;
 /** Bytes of a payload, at most. */
 export const MAX_HANDOVER_FRAME_SIZE: number = 1024 * 1024;
 /** Bytes of state in one frame, at most. */
