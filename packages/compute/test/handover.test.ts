@@ -394,6 +394,22 @@ describe("a crash", () => {
     expect(await stores[1]?.listMarkers()).toEqual([]);
   });
 
+  it("of the source after it has recorded: until its store is read the target is told nothing", async () => {
+    const { net, a, b, stores } = await pair();
+    net.fault = ({ type }) => (type === "type-130" ? { copies: 0 } : undefined);
+    await a.migrator.startMigration(ORIGIN, B);
+    await net.run(500);
+    await a.runtime.shutdown(0);
+    net.fault = () => undefined;
+    const a2 = await net.node(A, { ...options(stores[0]), isStarted: false });
+    await net.run(3000);
+    expect(b.migrator.pending).toBe(1);
+    await a2.runtime.start();
+    await net.run(3000);
+    expect([net.pending, b.runtime.daemonCount]).toEqual([0, 1]);
+    expect(await stores[0]?.listMarkers()).toEqual([]);
+  });
+
   it("leaves what the other node decides about, or has, out of what is restored", async () => {
     const { net, a, stores } = await pair();
     net.fault = ({ type }) => (type === "type-130" ? { copies: 0 } : undefined);

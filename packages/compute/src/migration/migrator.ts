@@ -58,9 +58,12 @@ export class Migrator implements PeerMessageHandler {
   #isDraining = false;
   #ticker: unknown;
   #isShutDown = false;
+  /** Whether it is known which daemons were handed over before this process began. */
+  #isRestarted: boolean;
 
   constructor(parts: RuntimeParts, options: MigratorOptions = {}) {
     this.#parts = parts;
+    this.#isRestarted = options.store === undefined;
     this.#context = {
       parts,
       options,
@@ -167,6 +170,7 @@ export class Migrator implements PeerMessageHandler {
       ...(await this.#handingOver.restart()),
     ];
     for (const daemon of found) this.#context.heldBack.set(daemon.originHash, daemon);
+    this.#isRestarted = true;
     this.#arm();
   }
 
@@ -202,6 +206,8 @@ export class Migrator implements PeerMessageHandler {
       this.#arm();
       const { type } = handover;
       const isForTarget = type === "offer" || type === "prepare" || type === "commit" || type === "abort";
+      // Before the store is read nobody can be told that nothing was decided: a target asks again.
+      if (!isForTarget && !this.#isRestarted) return;
       this.#gate((isForTarget ? this.#takingOver : this.#handingOver).receive(handover, from));
       return;
     }
