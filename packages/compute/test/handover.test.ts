@@ -405,9 +405,38 @@ describe("a crash", () => {
     await net.run(3000);
     expect(b.migrator.pending).toBe(1);
     await a2.runtime.start();
+    expect(a2.migrator.heldBack()).toHaveLength(1);
     await net.run(3000);
     expect([net.pending, b.runtime.daemonCount]).toEqual([0, 1]);
     expect(await stores[0]?.listMarkers()).toEqual([]);
+    expect(a2.migrator.heldBack()).toEqual([]);
+  });
+
+  it("of a source to which the daemon is on its way back, before it has heard that it had arrived", async () => {
+    const { net, a, b, stores } = await pair();
+    net.fault = ({ from, type }) => (from === B && type === "type-131" ? { copies: 0 } : undefined);
+    const away = await a.migrator.startMigration(ORIGIN, B);
+    await net.run(500);
+    await b.runtime.deliver(ORIGIN, event(1));
+    // The way back is recorded, and nobody hears of it; but A hears that the daemon had arrived at B.
+    net.fault = ({ from, type }) => (from === B && type === "type-130" ? { copies: 0 } : undefined);
+    await b.migrator.startMigration(ORIGIN, A);
+    await net.run(3000);
+    expect(away.outcome?.node).toBe(B);
+    expect([a.runtime.daemonCount, b.runtime.daemonCount]).toEqual([0, 0]);
+    await a.runtime.shutdown(0);
+    const a2 = await net.node(A, { ...options(stores[0]), isStarted: false });
+    const diary = new Diary();
+    a2.runtime.registerFactory("diary", () => diary);
+    await a2.runtime.start();
+    expect(a2.migrator.heldBack()).toHaveLength(1);
+    await net.run(3000);
+    net.fault = () => undefined;
+    await net.run(3000);
+    expect([net.pending, a2.runtime.daemonCount]).toEqual([0, 1]);
+    expect(diary.entries).toEqual(numbers(1));
+    expect(a2.migrator.heldBack()).toEqual([]);
+    expect(await stores[1]?.listMarkers()).toEqual([]);
   });
 
   it("leaves what the other node decides about, or has, out of what is restored", async () => {

@@ -84,9 +84,14 @@ export class Migrator implements PeerMessageHandler {
     );
     this.#arrivals = new Arrivals(this.#context);
     this.#conductor = new Conductor(this.#context, this.#departures);
-    this.#handingOver = new HandoverDepartures(this.#context, this.#departures);
-    this.#takingOver = new HandoverArrivals(this.#context, this.#arrivals, this.#departures, (originHash) =>
-      this.#handingOver.onReturn(originHash),
+    this.#handingOver = new HandoverDepartures(this.#context, this.#departures, (originHash) =>
+      this.#takingOver.isAnnounced(originHash),
+    );
+    this.#takingOver = new HandoverArrivals(
+      this.#context,
+      this.#arrivals,
+      this.#departures,
+      this.#handingOver,
     );
   }
 

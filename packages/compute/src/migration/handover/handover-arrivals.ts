@@ -12,6 +12,7 @@ import { readBufferedEvent } from "../messages.ts";
 import type { MigrationContext } from "../migration-context.ts";
 import { MAX_PARTIALS, MAX_PARTIALS_PER_PEER } from "../snapshot-reassembler.ts";
 import { type DaemonPosition, decodePositions } from "./channel-positions.ts";
+import type { HandoverDepartures } from "./handover-departures.ts";
 import { handoverMarkers, markerName, putHandoverMarker } from "./handover-marker.ts";
 import type { HandoverMessage } from "./handover-messages.ts";
 import {
@@ -58,6 +59,8 @@ interface Arrival {
   lastSentMs: number;
   /** Of the snapshot that is being read; 0 for none. */
   readonly snapshotSize: number;
+  /** Whether what the store has of the daemon is of this arrival. */
+  isAnnounced: boolean;
 }
 
 /** Daemons that other netmesh nodes hand over to this one (docs/protocol/migration.md). */
@@ -65,7 +68,7 @@ export class HandoverArrivals {
   readonly #context: MigrationContext;
   readonly #arrivals: Arrivals;
   readonly #departures: Departures;
-  readonly #onReturn: (originHash: bigint) => void;
+  readonly #handedOver: Pick<HandoverDepartures, "onReturn" | "forgetting">;
   /** Whether there is a store that outlives the process: without, nothing is written. */
   readonly #isDurable: boolean;
   /** Those under way, by origin: at most `MAX_PARTIALS_PER_PEER` of one peer, `MAX_PARTIALS` in all. */
@@ -77,14 +80,14 @@ export class HandoverArrivals {
   /** Bytes of whole snapshots being read: at most `MAX_HANDOVER_SNAPSHOT_SIZE` for all together. */
   #snapshotBytes = 0;
 
-  /** `onReturn` is told of a daemon that this node may once have handed over. */
+  /** `handedOver` are the daemons that this node has handed over, of which one may come back. */
   constructor(
     context: MigrationContext,
     arrivals: Arrivals,
     departures: Departures,
-    onReturn: (originHash: bigint) => void,
+    handedOver: Pick<HandoverDepartures, "onReturn" | "forgetting">,
   ) {
-    this.#onReturn = onReturn;
+    this.#handedOver = handedOver;
     this.#context = context;
     this.#arrivals = arrivals;
     this.#departures = departures;
@@ -99,6 +102,11 @@ export class HandoverArrivals {
   /** Whether a daemon is being handed over to this node. */
   isArriving(originHash: bigint): boolean {
     return this.#arriving.has(originHash);
+  }
+
+  /** Whether what the store has of a daemon is of its way here. */
+  isAnnounced(originHash: bigint): boolean {
+    return this.#arriving.get(originHash)?.isAnnounced === true;
   }
 
   /** Goes on with what the store knows, and says which daemons wait for a decision. */
@@ -117,13 +125,17 @@ export class HandoverArrivals {
         positions: undefined,
         lastSentMs: 0,
         snapshotSize: 0,
+        isAnnounced: true,
       };
-      if (isCommitted) {
+      if (isCommitted || this.#live.has(originHash)) {
         this.#remember({ ...base, phase: "live" });
         continue;
       }
-      heldBack.push({ originHash, node: source, why: "arriving" });
-      if (!(await this.#isStored(entityId))) {
+      const isStored = await this.#isStored(entityId);
+      if (isStored) heldBack.push({ originHash, node: source, why: "arriving" });
+      // An earlier attempt to start may have gone on with it.
+      if (this.#arriving.has(originHash)) continue;
+      if (!isStored) {
         // It was not prepared, or is not wanted any more: the source has it.
         await this.#context.store.deleteMarker(markerName("in", originHash));
         continue;
@@ -216,6 +228,7 @@ export class HandoverArrivals {
       positions: undefined,
       lastSentMs: this.#context.nowMs(),
       snapshotSize: Number(size),
+      isAnnounced: false,
     };
     this.#arriving.set(originHash, arrival);
     return arrival;
@@ -310,7 +323,13 @@ export class HandoverArrivals {
    */
   async #announce(arrival: Arrival, entityId: Uint8Array): Promise<void> {
     const { originHash } = arrival;
-    await this.#discarding.get(originHash);
+    // What an earlier stay here has left is deleted before, or by this.
+    for (;;) {
+      const deleting = this.#discarding.get(originHash) ?? this.#handedOver.forgetting(originHash);
+      if (deleting === undefined) break;
+      await deleting;
+    }
+    arrival.isAnnounced = true;
     await this.#context.store.forget(entityId);
     if (this.#arriving.get(originHash) !== arrival) throw aborted(originHash);
     await this.#mark(arrival, false);
@@ -390,7 +409,7 @@ export class HandoverArrivals {
     if (arrival.host === undefined) arrival.host = await this.#restored(arrival);
     if (this.#context.parts.daemons.get(arrival.originHash) !== undefined)
       throw new Error("its place is taken");
-    this.#onReturn(arrival.originHash);
+    this.#handedOver.onReturn(arrival.originHash);
     if (!this.#isDurable) return;
     // That this node has let it go once is over: whoever hands it over has had it since.
     for (const role of ["out", "departed"] as const) {
@@ -430,6 +449,7 @@ export class HandoverArrivals {
     this.#arriving.delete(originHash);
     this.#remember(arrival);
     this.#departures.forget(originHash);
+    this.#release(originHash);
     parts.daemons.register(host);
     parts.factories.remove(originHash);
     const subscriptions = host.ledger.subscriptions();
@@ -456,9 +476,16 @@ export class HandoverArrivals {
     try {
       await store.forget(entityId);
       await store.deleteMarker(markerName("in", originHash));
+      this.#release(originHash);
     } catch {
       // What is left is told apart at the next start.
     }
+  }
+
+  /** The daemon lives here, or the store has nothing of it. */
+  #release(originHash: bigint): void {
+    const { heldBack } = this.#context;
+    if (heldBack.get(originHash)?.why === "arriving") heldBack.delete(originHash);
   }
 
   #remember(arrival: Arrival): void {

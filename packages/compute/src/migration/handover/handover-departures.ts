@@ -75,10 +75,19 @@ export class HandoverDepartures implements MigrationOwner {
   readonly #handovers: Map<bigint, Handover> = new Map();
   /** Those that wait until the target is ready, by origin; as many again. */
   readonly #waiting: Map<bigint, Job> = new Map();
+  /** What the store is asked to forget, by origin: of what has arrived at its target, and no more. */
+  readonly #forgetting: Map<bigint, Promise<void>> = new Map();
+  readonly #isReturning: (originHash: bigint) => boolean;
 
-  constructor(context: MigrationContext, departures: Departures) {
+  /** `isReturning` says whether what the store has of a daemon is of its way back here. */
+  constructor(
+    context: MigrationContext,
+    departures: Departures,
+    isReturning: (originHash: bigint) => boolean,
+  ) {
     this.#context = context;
     this.#departures = departures;
+    this.#isReturning = isReturning;
   }
 
   /** Clock and timers. */
@@ -154,7 +163,15 @@ export class HandoverDepartures implements MigrationOwner {
   /** The daemon is back, so that it did arrive where it was handed over to. */
   onReturn(originHash: bigint): void {
     const handover = this.#handovers.get(originHash);
-    if (handover?.phase === "handed-over") this.#handovers.delete(originHash);
+    if (handover?.phase !== "handed-over") return;
+    this.#succeed(handover);
+    this.#handovers.delete(originHash);
+    this.#release(originHash);
+  }
+
+  /** Resolves when the store is not forgetting anything of a daemon; undefined when it is not now. */
+  forgetting(originHash: bigint): Promise<void> | undefined {
+    return this.#forgetting.get(originHash);
   }
 
   /** Begins a handover. Rejects as `Migrator.startMigration`. */
@@ -233,6 +250,11 @@ export class HandoverDepartures implements MigrationOwner {
     const handover = this.#handovers.get(originHash);
     if (handover !== undefined && handover.moveId === moveId) {
       if (handover.target !== from) return false;
+      if (type === "committed" && this.#isReturning(originHash)) {
+        // What is stored has to stay: the next confirmation, or the return, ends the handover.
+        this.#succeed(handover);
+        return true;
+      }
       if (type === "prepared" || type === "query" || type === "committed" || type === "refused")
         this.#step(handover, type);
       return true;
@@ -437,22 +459,37 @@ export class HandoverDepartures implements MigrationOwner {
       case "resume":
         this.#departures.source.abort(originHash);
         break;
-      case "forget":
-        void this.#forget(handover);
+      case "forget": {
+        this.#succeed(handover);
+        this.#handovers.delete(originHash);
+        const forgetting = this.#forget(handover).finally(() => {
+          if (this.#forgetting.get(originHash) === forgetting) this.#forgetting.delete(originHash);
+        });
+        this.#forgetting.set(originHash, forgetting);
+      }
     }
   }
 
-  /** The snapshot goes before the record, so that no start finds it without. What the store fails at is done at the next start. */
-  async #forget(handover: Handover): Promise<void> {
-    const { originHash, entityId, job, pausedAtMs, target, bytes } = handover;
+  /** The target has confirmed. */
+  #succeed({ job, pausedAtMs, target, bytes }: Handover): void {
     const pauseMs = pausedAtMs === undefined ? undefined : this.#context.nowMs() - pausedAtMs;
-    this.#handovers.delete(originHash);
     job?.migration.succeed({ node: target, form: "netmesh", attempts: job.attempts, bytes, pauseMs });
+  }
+
+  /** Nothing of the daemon is in the store any more that has to be left alone. */
+  #release(originHash: bigint): void {
+    const { heldBack } = this.#context;
+    if (heldBack.get(originHash)?.why === "handed-over") heldBack.delete(originHash);
+  }
+
+  /** The snapshot goes before the record, so that no start finds it without. What the store fails at is done at the next start. */
+  async #forget({ originHash, entityId }: Handover): Promise<void> {
     const { store } = this.#context;
     try {
       await store.forget(entityId);
       await store.deleteMarker(markerName("in", originHash));
       await store.deleteMarker(markerName("out", originHash));
+      this.#release(originHash);
     } catch {
       // The record is still there, and with it all that is needed to try again.
     }
