@@ -174,6 +174,14 @@ export class Departures {
     return burst(0);
   }
 
+  /** The daemon of a move that another node conducts is to be stopped here: the move ends, and that node is told. */
+  giveUp(originHash: bigint, error: MigrationError): void {
+    const record = this.source.get(originHash);
+    if (record === undefined || record.orchestrator === this.#context.nodeId) return;
+    this.source.abort(originHash);
+    this.#refuse(originHash, record.orchestrator, failureOf(error));
+  }
+
   /** The orchestrator elsewhere tells to let go. False when it has no say. */
   onCutoverNotify(originHash: bigint, from: bigint): boolean {
     const record = this.source.get(originHash);

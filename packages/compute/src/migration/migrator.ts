@@ -203,6 +203,29 @@ export class Migrator implements PeerMessageHandler {
     return true;
   }
 
+  /**
+   * Gives up the move of a daemon of this node that is to be stopped; called by the runtime. Resolves once it is decided whose it is, where that is
+   * being stored.
+   */
+  release(originHash: bigint): Promise<void> | undefined {
+    const error = new MigrationError("cancelled", `${hexId(originHash)} is stopped`, { originHash });
+    const conducted = this.#conductor.get(originHash);
+    if (conducted?.sourceNode === this.#context.nodeId) this.#conductor.cancel(conducted, error);
+    this.#departures.giveUp(originHash, error);
+    return this.#handingOver.giveUp(originHash, error);
+  }
+
+  /** Why no daemon of that origin may be made here: another node has it, or may, or it is on its way here. */
+  refusalOf(originHash: bigint): DaemonError | undefined {
+    const node = this.#context.heldBack.get(originHash)?.node ?? this.#handingOver.whereabouts(originHash);
+    const isArriving =
+      this.#takingOver.isArriving(originHash) || this.#arrivals.orchestratorOf(originHash) !== undefined;
+    if (node === undefined && !isArriving) return undefined;
+    const text = `${hexId(originHash)} lives on ${node === undefined ? "another node" : hexId(node)}, or may`;
+    const details = node === undefined ? { originHash } : { originHash, node };
+    return new MigrationError("already-migrating", text, details);
+  }
+
   /** Takes a message of subprotocol 0x0500; called by the network. */
   receive(message: Uint8Array, from: bigint): void {
     if (this.#isShutDown) return;

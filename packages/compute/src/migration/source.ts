@@ -176,17 +176,17 @@ export class MigrationSource {
   }
 
   /**
-   * Removes a daemon after the cutover, with its key; those that wait for it fail with `migrated`. False without a move: then the daemon is left
-   * alone. Throws `wrong-phase` before the cutover.
+   * Removes a daemon after the cutover, with its key; those that wait for it fail with `error`, by default `migrated`. False without a move: then the
+   * daemon is left alone. Throws `wrong-phase` before the cutover.
    */
-  cleanup(originHash: bigint): boolean {
+  cleanup(originHash: bigint, error?: MigrationError): boolean {
     const record = this.#records.get(originHash);
     if (record === undefined) return false;
     if (record.phase !== "cutover") throw wrongPhase(originHash, "cutover", "snapshot");
     this.#end(record);
     const { daemons } = this.#options;
     if (daemons.get(originHash) === record.host) {
-      void daemons.unregister(originHash, record.host, movedAway(originHash, record.target));
+      void daemons.unregister(originHash, record.host, error ?? movedAway(originHash, record.target));
     }
     record.held?.release();
     return true;

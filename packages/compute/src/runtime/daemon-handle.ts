@@ -59,7 +59,7 @@ export class DaemonHandle {
     await this.#owner.requireHost(this.#host).control(event);
   }
 
-  /** Removes it; resolves when it is disposed of. Idempotent. */
+  /** Removes it; resolves when it is disposed of. Idempotent. Rejects with `migrated` when it was being handed over, and is. */
   async stop(): Promise<void> {
     await this.#owner.stopHost(this.#host);
   }

@@ -268,8 +268,8 @@ export class DaemonRuntime {
    * Makes a daemon of a kind at the beginning of its chain. The factory is called once, and not at all when the identity is taken.
    *
    * Rejects with `factory-not-found`, `process-failed` ("already registered") when this node has a daemon or expects one with the origin
-   * hash, which is left alone, `invalid-argument`, `cancelled`, and as `constructDaemon` does: `process-failed`, `callback-timeout`,
-   * `invalid-daemon`.
+   * hash, which is left alone, `already-migrating` when another node has it, or may, `invalid-argument`, `cancelled`, and as `constructDaemon` does:
+   * `process-failed`, `callback-timeout`, `invalid-daemon`.
    */
   async spawn(kind: string, options: SpawnOptions = {}): Promise<DaemonHandle> {
     const { identity = Identity.generate(this.#random) } = options;
@@ -370,6 +370,8 @@ export class DaemonRuntime {
     const context = { kind, originHash };
     if (signal?.aborted) throw cancelled(context, signal);
     this.#requireAbsent(originHash);
+    const elsewhere = this.#handler?.refusalOf?.(originHash);
+    if (elsewhere !== undefined) throw elsewhere;
     // Taken before anything is awaited: of two spawns of one identity one gets the entry, and only that one removes it.
     const entry = this.#factories.register(identity, { kind, factory, config });
     const { callTimeoutMs: timeoutMs = DEFAULT_CALL_TIMEOUT_MS } = config;
@@ -426,8 +428,8 @@ export class DaemonRuntime {
   }
 
   /**
-   * Removes a daemon, its factory entry and its keys; resolves when it is disposed of. Calls that wait for it fail with `stale`. Rejects with
-   * `not-found` while ready, with `not-ready` before.
+   * Removes a daemon, its factory entry and its keys; resolves when it is disposed of. Calls that wait for it fail with `stale`. A move of it is given
+   * up. Rejects with `migrated` when it was being handed over, and is; with `not-found` while ready, with `not-ready` before.
    */
   async stop(originHash: bigint): Promise<void> {
     if (this.#state === "registering") throw notReady();
@@ -439,6 +441,11 @@ export class DaemonRuntime {
   async #stopHost(host: DaemonHost): Promise<void> {
     const { originHash } = host;
     if (this.#daemons.get(originHash) !== host) return await host.close();
+    const undecided = this.#handler?.release?.(originHash);
+    if (undecided !== undefined) {
+      await undecided;
+      if (this.#daemons.require(originHash) !== host) return await host.close();
+    }
     this.#factories.remove(originHash);
     await this.#daemons.unregister(originHash, host);
   }

@@ -1,5 +1,6 @@
 import type { Awaitable } from "../daemon.ts";
 import type { DaemonRegistry } from "../daemon-registry.ts";
+import type { DaemonError } from "../errors.ts";
 import type { FactoryPlan, FactoryRegistry } from "../factory-registry.ts";
 import type { DaemonTime } from "../time.ts";
 
@@ -47,6 +48,13 @@ export interface PeerMessageHandler {
   receive(message: Uint8Array, from: bigint): void;
   /** Takes a stream that a peer has opened. Must not throw. */
   acceptStream?(stream: ByteStream, from: bigint): void;
+  /**
+   * A daemon that lives here is to be stopped: gives up its move. Resolves once it is decided whether it lives here where that cannot be given up.
+   * Must not throw.
+   */
+  release?(originHash: bigint): Promise<void> | undefined;
+  /** Why no daemon of that origin may be made here, where another node has it, or may. Must not throw. */
+  refusalOf?(originHash: bigint): DaemonError | undefined;
   /** Ends everything under way. Must not throw. */
   shutdown?(): void;
 }

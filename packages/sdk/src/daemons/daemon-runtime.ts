@@ -204,7 +204,8 @@ export class DaemonRuntime implements AsyncDisposable {
 
   /**
    * Makes a daemon of a kind; with a store, resolves once its first snapshot is there. Rejects with `not-ready`, `factory-not-found`, `core`
-   * ("already registered") when this node has or expects one of the identity, `invalid-daemon`, `callback-timeout`, and with a
+   * ("already registered") when this node has or expects one of the identity, `already-migrating` when another node has it, or may (see
+   * {@link heldBack}), `invalid-daemon`, `callback-timeout`, and with a
    * `SnapshotStoreError` when it cannot be stored, or the store has an earlier life of it that was not restored; nothing is left of it then.
    */
   async spawn(kind: string, options: SpawnOptions = {}): Promise<DaemonRef> {
@@ -467,6 +468,8 @@ export class DaemonRuntime implements AsyncDisposable {
   }
 
   async #stop(originHash: bigint): Promise<void> {
+    // A daemon that waits for the end of a move could not be stored.
+    if (this.daemon(originHash) !== undefined) await this.#migrator.release(originHash);
     // Should the store fail, what it has is what the daemon was before.
     if (this.daemon(originHash) !== undefined) await this.#save(originHash).catch(() => undefined);
     await this.#compute.stop(originHash);

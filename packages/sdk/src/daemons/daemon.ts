@@ -102,7 +102,10 @@ export class DaemonRef implements AsyncDisposable {
     return this.#owner.save(this.originHash);
   }
 
-  /** Removes it; resolves when it is disposed of. From a store it comes back with the next start, as it was. */
+  /**
+   * Removes it; resolves when it is disposed of. From a store it comes back with the next start, as it was. A move of it is given up; where it is too
+   * late for that, rejects with `migrated`, and it lives on at its new node.
+   */
   stop(): Promise<void> {
     return this.#owner.stop(this.originHash);
   }

@@ -384,9 +384,13 @@ export class HandoverArrivals {
   }
 
   #persist(arrival: Arrival, action: () => Promise<void>): void {
+    const step = (input: HandoverTargetInput): void => {
+      // After a shutdown the next start goes on with what is stored.
+      if (this.#arriving.get(arrival.originHash) === arrival) this.#step(arrival, input);
+    };
     action().then(
-      () => this.#step(arrival, "persisted"),
-      () => this.#step(arrival, "persist-failed"),
+      () => step("persisted"),
+      () => step("persist-failed"),
     );
   }
 
@@ -407,6 +411,10 @@ export class HandoverArrivals {
   /** After a restart the daemon is made first: only one that can live here is committed. */
   async #persistCommitted(arrival: Arrival): Promise<void> {
     if (arrival.host === undefined) arrival.host = await this.#restored(arrival);
+    if (this.#arriving.get(arrival.originHash) !== arrival) {
+      void arrival.host.close();
+      throw aborted(arrival.originHash);
+    }
     if (this.#context.parts.daemons.get(arrival.originHash) !== undefined)
       throw new Error("its place is taken");
     this.#handedOver.onReturn(arrival.originHash);

@@ -65,6 +65,8 @@ interface Handover {
   error: MigrationError | undefined;
   /** What writes the daemon to the target. */
   copy: HandoverCopy | undefined;
+  /** Who waits for it to be decided where the daemon lives: one for each attempt to stop it. */
+  onDecided: (() => void)[];
 }
 
 /** Daemons that this node hands over to other netmesh nodes (docs/protocol/migration.md). */
@@ -148,6 +150,7 @@ export class HandoverDepartures implements MigrationOwner {
         bytes: 0,
         error: undefined,
         copy: undefined,
+        onDecided: [],
       });
       heldBack.push({ originHash, node, why: "handed-over" });
     }
@@ -234,6 +237,7 @@ export class HandoverDepartures implements MigrationOwner {
         bytes: 0,
         error: undefined,
         copy: undefined,
+        onDecided: [],
       };
       this.#handovers.set(originHash, handover);
       this.#step(handover, "tick");
@@ -291,6 +295,18 @@ export class HandoverDepartures implements MigrationOwner {
     migration.fail(error);
   }
 
+  /**
+   * The daemon is to be stopped: gives up its handover, unless it is being stored that it is the target's. Then resolves once it is decided
+   * whose it is.
+   */
+  giveUp(originHash: bigint, error: MigrationError): Promise<void> | undefined {
+    const migration = this.get(originHash);
+    if (migration !== undefined) this.cancel(migration, error);
+    const handover = this.#handovers.get(originHash);
+    if (handover === undefined || !isBeingDecided(handover)) return undefined;
+    return new Promise((resolve) => handover.onDecided.push(resolve));
+  }
+
   /** Repeats and ends what is due. */
   tick(): void {
     const nowMs = this.#context.nowMs();
@@ -318,7 +334,10 @@ export class HandoverDepartures implements MigrationOwner {
       const { originHash } = handover;
       const error = new MigrationError("shutting-down", "the runtime has been shut down", { originHash });
       this.#abort(handover, error);
+      // What waits for the daemon must not be served by it any more: it may be the target's.
+      if (isBeingDecided(handover)) this.#departures.source.cleanup(originHash, error);
       handover.job?.migration.fail(error);
+      for (const decided of handover.onDecided) decided();
     }
     this.#handovers.clear();
     for (const { migration } of [...this.#waiting.values()]) {
@@ -421,6 +440,8 @@ export class HandoverDepartures implements MigrationOwner {
     if (phase !== before) handover.lastProgressMs = this.#context.nowMs();
     for (const effect of effects) this.#do(handover, effect);
     if (phase === "aborted") this.#settleAborted(handover);
+    if (isBeingDecided(handover)) return;
+    for (const decided of handover.onDecided.splice(0)) decided();
   }
 
   #do(handover: Handover, effect: HandoverSourceEffect): void {
@@ -537,4 +558,9 @@ export class HandoverDepartures implements MigrationOwner {
   #send(to: bigint, message: HandoverMessage): void {
     this.#context.sendHandover(to, message);
   }
+}
+
+/** Whether only the store can say whose the daemon is. */
+function isBeingDecided({ phase }: Handover): boolean {
+  return phase === "recording" || phase === "withdrawing";
 }
