@@ -1,5 +1,6 @@
 import { StaticKeyPair } from "@netmesh/crypto";
 import { describe, expect, it } from "vitest";
+import { encodeMemberFrame, readMemberFrames } from "../src/groups/remote/member-frames.ts";
 import {
   type ByteStream,
   DaemonRuntime,
@@ -208,6 +209,41 @@ describe("a node that is asked to host a member", () => {
       expect([host.size, runtime.daemonCount]).toEqual([0, 0]);
     },
   );
+
+  it("grants no limits beyond those that daemons have by default", async () => {
+    const { runtime, links, host } = await bench();
+    const placed: MemberPlan[] = [];
+    runtime.members.place = async (member) => void placed.push(member);
+    await links.place(plan({ config: { callTimeoutMs: 0x7fff_ffff, maxPending: 7, maxOrigins: 4e9 } }), HOST);
+    expect(host.size).toBe(1);
+    expect(placed[0]?.config).toEqual({ callTimeoutMs: 60_000, maxPending: 7, maxOrigins: 65_536 });
+  });
+
+  it("reads on when its answers are read", async () => {
+    const { host } = await bench();
+    const [near, far] = streamPair(1);
+    void host.accept(far, OWNER);
+    const hellos = 5000;
+    let written = 0;
+    const writing = (async () => {
+      for (let id = 1; id <= hellos; id++) {
+        await near.write(encodeMemberFrame({ type: "hello", id, payload: new Uint8Array(0) }));
+        written++;
+      }
+    })();
+    for (let before = -1; before !== written; ) {
+      before = written;
+      for (let i = 0; i < 20; i++) await settle();
+    }
+    expect(written).toBeGreaterThan(4000);
+    expect(written).toBeLessThan(4200);
+    let answers = 0;
+    for await (const { type } of readMemberFrames(near)) {
+      if (type === "done" && ++answers === hellos) break;
+    }
+    await writing;
+    expect(answers).toBe(hellos);
+  });
 
   it("refuses an envelope that is for another node", async () => {
     const { runtime, host } = await bench();

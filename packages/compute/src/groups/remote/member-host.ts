@@ -1,9 +1,16 @@
 import type { X25519KeyPair } from "@netmesh/crypto";
+import { type DaemonHostConfig, DEFAULT_CALL_TIMEOUT_MS, DEFAULT_MAX_PENDING } from "../../daemon-host.ts";
 import { DaemonError, hexId } from "../../errors.ts";
 import type { ByteStream } from "../../runtime/peer-network.ts";
+import { DEFAULT_MAX_ORIGINS } from "../../state/horizon.ts";
 import { type DaemonTime, platformTime } from "../../time.ts";
 import type { RemoteMembers } from "../member-hosting.ts";
-import { encodeMemberFrame, type MemberFrame, readMemberFrames } from "./member-frames.ts";
+import {
+  encodeMemberFrame,
+  MAX_MEMBER_PAYLOAD_SIZE,
+  type MemberFrame,
+  readMemberFrames,
+} from "./member-frames.ts";
 import {
   decodeAddressed,
   decodeEvents,
@@ -15,6 +22,7 @@ import {
   encodeOrigins,
   openPlacedIdentity,
 } from "./member-messages.ts";
+import { RequestWindow } from "./request-window.ts";
 
 /** Members that one node may have here; of more, placing fails. */
 export const MAX_MEMBERS_PER_NODE = 256;
@@ -22,8 +30,9 @@ export const MAX_MEMBERS_PER_NODE = 256;
 export const MAX_HOSTED_MEMBERS = 4096;
 /** Streams of one node, of which further ones are ended. */
 const MAX_STREAMS_PER_NODE = 4;
-/** Requests of one stream under way; further ones fail with `backpressure`. */
+/** Requests of one stream whose answers are not written, and bytes of both; of more, the stream is not read on. */
 const MAX_REQUESTS = 4096;
+const MAX_REQUEST_BYTES = 2 * MAX_MEMBER_PAYLOAD_SIZE;
 /** How long members outlive the last stream of their group's node unless told otherwise, in milliseconds. */
 const DEFAULT_LEASE_MS = 30_000;
 const MAX_LEASE_MS = 0x7fff_ffff;
@@ -97,29 +106,24 @@ export class MemberHost {
     }
     tenant.streams.add(stream);
     this.#time.cancel(tenant.lease);
-    let requests = 0;
+    const window = new RequestWindow(MAX_REQUESTS, MAX_REQUEST_BYTES);
     let writing: Promise<void> = Promise.resolve();
-    const answer = (frame: MemberFrame): void => {
-      // A stream that has failed needs no answers.
-      writing = writing.then(() => stream.write(encodeMemberFrame(frame))).catch(() => undefined);
+    const answer = (frame: MemberFrame, requestSize: number): void => {
+      const { length } = frame.payload;
+      window.answer(length);
+      writing = writing
+        .then(() => stream.write(encodeMemberFrame(frame)))
+        // A stream that has failed needs no answers.
+        .catch(() => undefined)
+        .then(() => window.leave(requestSize + length));
     };
     for await (const { type, id, payload } of readMemberFrames(stream)) {
-      if (requests >= MAX_REQUESTS) {
-        const error = new DaemonError("backpressure", `${requests} requests are under way`);
-        answer({ type: "failed", id, payload: encodeFailure(error) });
-        continue;
-      }
-      requests++;
+      const { length } = payload;
+      await window.enter(length);
       // Begun in the order in which they came: what is delivered to a member keeps its order.
       this.#perform(type, payload, from, tenant).then(
-        (result) => {
-          requests--;
-          answer({ type: "done", id, payload: result });
-        },
-        (error: unknown) => {
-          requests--;
-          answer({ type: "failed", id, payload: encodeFailure(error) });
-        },
+        (result) => answer({ type: "done", id, payload: result }, length),
+        (error: unknown) => answer({ type: "failed", id, payload: encodeFailure(error) }, length),
       );
     }
     stream.abort();
@@ -225,7 +229,7 @@ export class MemberHost {
     try {
       const identity = openPlacedIdentity(request, staticKey);
       try {
-        const plan = { kind, identity, config, ...(fork === undefined ? {} : { fork }) };
+        const plan = { kind, identity, config: granted(config), ...(fork === undefined ? {} : { fork }) };
         await members.place(state === undefined ? plan : { ...plan, state }, from);
       } finally {
         identity.zeroize();
@@ -252,6 +256,15 @@ export class MemberHost {
   #forget(tenant: Tenant, originHash: bigint): void {
     if (tenant.origins.delete(originHash)) this.#size--;
   }
+}
+
+/** What a node asks for, but no more than a daemon here gets by default: its members must not take what is others'. */
+function granted({ callTimeoutMs, maxPending, maxOrigins }: DaemonHostConfig): DaemonHostConfig {
+  return {
+    callTimeoutMs: Math.min(callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS, DEFAULT_CALL_TIMEOUT_MS),
+    maxPending: Math.min(maxPending ?? DEFAULT_MAX_PENDING, DEFAULT_MAX_PENDING),
+    maxOrigins: Math.min(maxOrigins ?? DEFAULT_MAX_ORIGINS, DEFAULT_MAX_ORIGINS),
+  };
 }
 
 function malformed(type: string): never {
