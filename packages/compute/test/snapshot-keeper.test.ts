@@ -5,6 +5,7 @@ import {
   DaemonRuntime,
   type KeeperEvent,
   MemorySnapshotStore,
+  MigrationError,
   SnapshotKeeper,
   type SnapshotKeeperOptions,
   SnapshotStoreError,
@@ -195,6 +196,25 @@ it("a daemon whose snapshot throws fails alone", async () => {
   await time.advance(10);
   expect(keeper.stats()).toMatchObject({ stored: 1, failed: 1 });
   expect(await countIn(store, B)).toBe(1n);
+  // What it has processed is not stored yet: it is tried again.
+  await time.advance(10);
+  expect(keeper.stats()).toMatchObject({ stored: 1, failed: 2 });
+});
+
+it("a daemon that has moved away is not asked any more", async () => {
+  const runtime = new DaemonRuntime({
+    explainAbsence: (originHash) => new MigrationError("migrated", "it lives elsewhere", { originHash }),
+  });
+  runtime.registerFactory("counter", () => new CounterDaemon());
+  await runtime.start();
+  const keeper = new SnapshotKeeper({ runtime, store: new MemorySnapshotStore() });
+  const daemon = await runtime.spawn("counter", { identity: A });
+  await daemon.deliver(input(9n, 1n, "x"));
+  await daemon.stop();
+  runtime.expectMigration("counter", A.originHash);
+  await keeper.snapshotAll();
+  await keeper.snapshotAll();
+  expect(keeper.stats()).toMatchObject({ stored: 0, failed: 1 });
 });
 
 it("a stateless daemon is not stored", async () => {

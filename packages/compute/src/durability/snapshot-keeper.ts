@@ -1,5 +1,5 @@
 import type { Identity, X25519KeyPair } from "@netmesh/crypto";
-import { DaemonError } from "../errors.ts";
+import { CoreDaemonError, DaemonError } from "../errors.ts";
 import type { DaemonHandle } from "../runtime/daemon-handle.ts";
 import type { DaemonRuntime, SpawnOptions } from "../runtime/daemon-runtime.ts";
 import { openSnapshotIdentity, type StateSnapshot, sealSnapshot } from "../state/snapshot.ts";
@@ -353,7 +353,8 @@ export class SnapshotKeeper {
 }
 
 function isGone(error: unknown): boolean {
-  return error instanceof DaemonError && (error.code === "core" || error.code === "factory-not-found");
+  if (error instanceof CoreDaemonError) return error.reason === "not-found" || error.reason === "stale";
+  return error instanceof DaemonError && (error.code === "migrated" || error.code === "factory-not-found");
 }
 
 function closed(): DaemonError {
