@@ -161,7 +161,7 @@ export {
   MigrationError,
   type MigrationErrorDetails,
 } from "./migration/failure-reason.ts";
-export { MAX_HANDOVER_PART_SIZE } from "./migration/handover/handover-arrivals.ts";
+export { MAX_HANDOVER_PART_SIZE } from "./migration/handover/handover-restore.ts";
 export { MAX_HANDOVER_SNAPSHOT_SIZE } from "./migration/handover/handover-stream.ts";
 export { type HandoverStore, VolatileHandoverStore } from "./migration/handover-store.ts";
 export type { HeldBackDaemon } from "./migration/held-back.ts";

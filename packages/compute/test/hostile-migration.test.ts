@@ -457,6 +457,50 @@ describe("a source in a stream", () => {
     expect(at.b.migrator.pending).toBe(0);
   });
 
+  it("that announces a gigabyte and sends nothing keeps others from it for a minute", async () => {
+    const at = await bench({ isNetmesh: true });
+    at.b.runtime.acceptMigration("heavy", () => true);
+    const [near, far] = streamPair();
+    at.b.migrator.acceptStream(far, C);
+    await near.write(open(1024 ** 3, 7n));
+    await at.net.run(59_000);
+    expect(at.b.migrator.pending).toBe(1);
+    await at.net.run(2000);
+    expect(at.b.migrator.pending).toBe(0);
+    expect((await moved(at)).outcome?.node).toBe(B);
+  });
+
+  it("that opens streams and says nothing has sixty-four of them, for a minute", async () => {
+    const { net, b } = await bench({ isNetmesh: true });
+    const streams = Array.from({ length: 65 }, () => {
+      const [near, far] = streamPair();
+      b.migrator.acceptStream(far, C);
+      return near;
+    });
+    await net.flush();
+    expect(streams.filter((stream) => stream.isOver)).toEqual([streams[64]]);
+    await net.run(61_000);
+    expect(streams.every((stream) => stream.isOver)).toBe(true);
+    expect(b.migrator.pending).toBe(0);
+  });
+
+  it("that fills a gigabyte with parts that do not end is refused more", async () => {
+    const { net, b } = await bench({ isNetmesh: true });
+    b.runtime.acceptMigration("heavy", () => true);
+    const [near, far] = streamPair();
+    b.migrator.acceptStream(far, A);
+    await near.write(open(1024 ** 3 - 100_000, 7n));
+    const [other, end] = streamPair();
+    b.migrator.acceptStream(end, C);
+    await other.write(open(0, 8n));
+    await other.write(frame(5, new Uint8Array(200_000)));
+    await net.flush();
+    expect(b.migrator.pending).toBe(1);
+    near.abort();
+    await net.flush();
+    expect(b.migrator.pending).toBe(0);
+  });
+
   it("that begins more than sixteen daemons is refused the others", async () => {
     const { net, b } = await bench({ isNetmesh: true });
     b.runtime.acceptMigration("heavy", () => true);

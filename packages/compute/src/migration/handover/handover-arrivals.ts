@@ -1,24 +1,24 @@
-import { readU32, readU64 } from "@netmesh/wire";
-import { DaemonHost } from "../../daemon-host.ts";
+import { readU64 } from "@netmesh/wire";
+import type { DaemonHost } from "../../daemon-host.ts";
 import { hexId } from "../../errors.ts";
 import type { ByteStream } from "../../runtime/peer-network.ts";
-import { decodeSnapshot, type StateSnapshot, sealSnapshot } from "../../state/snapshot.ts";
-import { SubscriptionLedger } from "../../state/subscription-ledger.ts";
-import { type Arrivals, arrivingIdentity, makeHost, rebind, requireEntry, restoreHost } from "../arrivals.ts";
+import { sealSnapshot } from "../../state/snapshot.ts";
+import type { SubscriptionLedger } from "../../state/subscription-ledger.ts";
+import { type Arrivals, rebind, requireEntry, restoreHost } from "../arrivals.ts";
 import type { Departures } from "../departures.ts";
 import { encodeFailureReason, type FailureReason, failureOf, MigrationError } from "../failure-reason.ts";
 import type { HeldBackDaemon } from "../held-back.ts";
-import { readBufferedEvent } from "../messages.ts";
 import type { MigrationContext } from "../migration-context.ts";
+import { DEFAULT_PHASE_TIMEOUT_MS } from "../migrator-options.ts";
 import { MAX_PARTIALS, MAX_PARTIALS_PER_PEER } from "../snapshot-reassembler.ts";
-import { type DaemonPosition, decodePositions } from "./channel-positions.ts";
+import type { DaemonPosition } from "./channel-positions.ts";
 import type { HandoverDepartures } from "./handover-departures.ts";
 import { handoverMarkers, markerName, putHandoverMarker } from "./handover-marker.ts";
 import type { HandoverMessage } from "./handover-messages.ts";
+import { aborted, HandoverRestore, tooLarge } from "./handover-restore.ts";
 import {
   HANDOVER_VERSION,
   type HandoverFrame,
-  MAX_HANDOVER_FRAME_SIZE,
   MAX_HANDOVER_SNAPSHOT_SIZE,
   readFrames,
   writeFrame,
@@ -31,15 +31,14 @@ import {
 } from "./handover-target.ts";
 import { PreparedChannels } from "./prepared-channels.ts";
 
-/** Bytes of one part of a state, at most. */
-export const MAX_HANDOVER_PART_SIZE: number = 64 * 1024 * 1024;
 /** Daemons that have come and are remembered, so that a source that asks again is answered; of more, the oldest is forgotten. */
 export const MAX_HANDED_IN = 65_536;
 
 const OPEN_SIZE = 25;
-const HASH_SIZE = 8;
-/** Bytes that a part is first given room for. */
-const MIN_CAPACITY = 64 * 1024;
+/** Streams of one peer that may be open without a word of what they are for; more than daemons, which are told why they are refused. */
+const MAX_OPENING_PER_PEER = 64;
+/** A source of which nothing comes for that many phase timeouts is given up. */
+const SILENT_PHASES = 2;
 const QUERY_MS = 1000;
 
 /** A handover as its target sees it. */
@@ -61,6 +60,8 @@ interface Arrival {
   readonly snapshotSize: number;
   /** Whether what the store has of the daemon is of this arrival. */
   isAnnounced: boolean;
+  /** Since when its source is waited for; undefined while this node works on what it wrote. */
+  waitingSinceMs: number | undefined;
 }
 
 /** Daemons that other netmesh nodes hand over to this one (docs/protocol/migration.md). */
@@ -77,7 +78,9 @@ export class HandoverArrivals {
   readonly #live: Map<bigint, Arrival> = new Map();
   /** What is being removed from the store, by origin: of what was arriving, and no more. */
   readonly #discarding: Map<bigint, Promise<void>> = new Map();
-  /** Bytes of whole snapshots being read: at most `MAX_HANDOVER_SNAPSHOT_SIZE` for all together. */
+  /** Streams that have not said yet what they are for: at most `MAX_OPENING_PER_PEER` of one peer, and as long as one that is silent may be. */
+  readonly #opening: Map<ByteStream, { readonly from: bigint; readonly sinceMs: number }> = new Map();
+  /** Bytes of snapshots and parts being read: at most `MAX_HANDOVER_SNAPSHOT_SIZE` for all together. */
   #snapshotBytes = 0;
 
   /** `handedOver` are the daemons that this node has handed over, of which one may come back. */
@@ -94,9 +97,9 @@ export class HandoverArrivals {
     this.#isDurable = context.options.store !== undefined;
   }
 
-  /** Handovers under way. */
+  /** Handovers under way, and streams that may become one. */
   get size(): number {
-    return this.#arriving.size;
+    return this.#arriving.size + this.#opening.size;
   }
 
   /** Whether a daemon is being handed over to this node. */
@@ -126,6 +129,7 @@ export class HandoverArrivals {
         lastSentMs: 0,
         snapshotSize: 0,
         isAnnounced: true,
+        waitingSinceMs: undefined,
       };
       if (isCommitted || this.#live.has(originHash)) {
         this.#remember({ ...base, phase: "live" });
@@ -147,15 +151,26 @@ export class HandoverArrivals {
 
   /** Takes a stream of a source. Never rejects. */
   async accept(stream: ByteStream, from: bigint): Promise<void> {
+    let ofPeer = 0;
+    for (const other of this.#opening.values()) if (other.from === from) ofPeer++;
+    if (ofPeer >= MAX_OPENING_PER_PEER) {
+      stream.abort();
+      return;
+    }
+    this.#opening.set(stream, { from, sinceMs: this.#context.nowMs() });
+    const frames = readFrames(stream);
     let arrival: Arrival | undefined;
     try {
-      const frames = readFrames(stream);
       const { value: open } = await frames.next();
+      this.#opening.delete(stream);
       arrival = this.#open(open ?? undefined, stream, from);
-      await this.#read(arrival, frames);
+      await this.#read(arrival, stream, frames);
       if (this.#arriving.get(arrival.originHash) === arrival) this.#step(arrival, "received");
     } catch (error) {
+      this.#opening.delete(stream);
+      if (arrival !== undefined) arrival.waitingSinceMs = this.#context.nowMs();
       await this.#refuse(stream, failureOf(error));
+      await frames.return().catch(() => undefined);
       if (arrival !== undefined) this.#step(arrival, "fail");
     }
   }
@@ -169,10 +184,18 @@ export class HandoverArrivals {
     return true;
   }
 
-  /** Asks the sources of daemons that wait for a decision. */
+  /** Asks the sources of daemons that wait for a decision, and gives up those that are silent. */
   tick(): void {
     const nowMs = this.#context.nowMs();
+    const { phaseTimeoutMs = DEFAULT_PHASE_TIMEOUT_MS } = this.#context.options;
+    const silentMs = SILENT_PHASES * phaseTimeoutMs;
+    for (const [stream, { sinceMs }] of this.#opening) if (nowMs - sinceMs >= silentMs) stream.abort();
     for (const arrival of [...this.#arriving.values()]) {
+      const { phase, waitingSinceMs = nowMs } = arrival;
+      if (phase === "receiving" && nowMs - waitingSinceMs >= silentMs) {
+        this.#step(arrival, "fail");
+        continue;
+      }
       if (nowMs - arrival.lastSentMs < QUERY_MS) continue;
       arrival.lastSentMs = nowMs;
       this.#step(arrival, "tick");
@@ -181,6 +204,7 @@ export class HandoverArrivals {
 
   /** Discards what has not been prepared; the rest is decided at the next start. */
   shutdown(): void {
+    for (const stream of this.#opening.keys()) stream.abort();
     for (const arrival of [...this.#arriving.values()]) {
       arrival.stream?.abort();
       if (arrival.phase === "receiving") this.#step(arrival, "fail");
@@ -229,77 +253,29 @@ export class HandoverArrivals {
       lastSentMs: this.#context.nowMs(),
       snapshotSize: Number(size),
       isAnnounced: false,
+      waitingSinceMs: this.#context.nowMs(),
     };
     this.#arriving.set(originHash, arrival);
     return arrival;
   }
 
-  /** Makes the daemon of what the source writes, in the order in which it does. */
-  async #read(arrival: Arrival, frames: AsyncGenerator<HandoverFrame, void>): Promise<void> {
-    const { originHash, stream, snapshotSize } = arrival;
-    const part = new Collector(MAX_HANDOVER_PART_SIZE);
-    let events = 0;
-    this.#reserve(snapshotSize);
-    try {
-      // Memory that is not written to is not taken: a source that announces more than it sends costs nothing.
-      let whole = new Uint8Array(snapshotSize);
-      let wholeSize = 0;
-      for await (const { type, payload } of frames) {
-        if (this.#arriving.get(originHash) !== arrival) throw aborted(originHash);
-        if (type === "state" && payload.length <= whole.length - wholeSize) {
-          whole.set(payload, wholeSize);
-          wholeSize += payload.length;
-        } else if (type === "state-end" && payload.length === HASH_SIZE && wholeSize === whole.length) {
-          const snapshot = { ...checked(originHash, whole), headHash: readU64(payload, 0) };
-          whole = new Uint8Array(0);
-          const host = await restoreHost(this.#context, snapshot, true);
-          await this.#admit(arrival, host, host.ledger);
-        } else if (type === "head" && payload.length > HASH_SIZE) {
-          const head = checked(originHash, payload.subarray(HASH_SIZE));
-          await this.#takeHead(arrival, { ...head, headHash: readU64(payload, 0) });
-        } else if (type === "mark" && stream !== undefined) {
-          await arrival.channels?.ready;
-          await writeFrame(stream, "reached");
-        } else if (type === "part") part.add(payload);
-        else if (type === "part-end" && arrival.host !== undefined)
-          await arrival.host.applyDelta(part.take());
-        else if (type === "event" && arrival.host !== undefined) {
-          const event = readBufferedEvent(payload, 0, MAX_HANDOVER_FRAME_SIZE);
-          if (event === undefined) throw malformed(originHash);
-          events++;
-          await arrival.host.replay({ ...event, payload: event.payload.slice() });
-        } else if (type === "positions" && arrival.host !== undefined && arrival.positions === undefined) {
-          arrival.positions = decodePositions(payload);
-          if (arrival.positions === undefined) throw malformed(originHash);
-        } else if (type === "end" && payload.length === 4 && readU32(payload, 0) === events) {
-          if (arrival.host === undefined) break;
-          return;
-        } else throw malformed(originHash);
-      }
-      throw malformed(originHash);
-    } finally {
-      this.#reserve(-snapshotSize);
-    }
-  }
-
-  /** Before the parts of a state the daemon is made, after them it takes over its chain. */
-  async #takeHead(arrival: Arrival, head: StateSnapshot): Promise<void> {
-    if (arrival.host !== undefined) {
-      arrival.host.adoptHead(head);
-      return;
-    }
-    const entry = requireEntry(this.#context, arrival.originHash);
-    const ledger = SubscriptionLedger.decode(head.bindings);
-    if (ledger === undefined) throw malformed(arrival.originHash);
-    const identity = arrivingIdentity(this.#context, head, entry);
-    try {
-      const host = await makeHost(this.#context, entry, identity, (daemon, options) =>
-        DaemonHost.create(identity, daemon, options),
-      );
-      await this.#admit(arrival, host, ledger);
-    } finally {
-      if (identity !== entry.identity) identity.zeroize();
-    }
+  /** Makes the daemon of what the source writes. */
+  async #read(
+    arrival: Arrival,
+    stream: ByteStream,
+    frames: AsyncGenerator<HandoverFrame, void>,
+  ): Promise<void> {
+    const { originHash, snapshotSize } = arrival;
+    const restore = new HandoverRestore(this.#context, originHash, snapshotSize, stream, {
+      isWanted: () => this.#arriving.get(originHash) === arrival,
+      reserve: (size) => this.#reserve(size),
+      onMade: (host, ledger) => this.#admit(arrival, host, ledger),
+      channelsReady: () => arrival.channels?.ready ?? Promise.resolve(),
+      onWaiting: (isWaiting) => {
+        arrival.waitingSinceMs = isWaiting ? this.#context.nowMs() : undefined;
+      },
+    });
+    arrival.positions = await restore.read(frames);
   }
 
   /** The daemon is made; its channels are prepared while the rest of it comes. */
@@ -346,7 +322,7 @@ export class HandoverArrivals {
 
   #reserve(size: number): void {
     if (this.#snapshotBytes + size > MAX_HANDOVER_SNAPSHOT_SIZE) {
-      throw new MigrationError("state-failed", "too many bytes of snapshots are arriving");
+      throw new MigrationError("state-failed", "too many bytes of daemons are arriving");
     }
     this.#snapshotBytes += size;
   }
@@ -530,53 +506,4 @@ class Refusal extends MigrationError {
   constructor(originHash: bigint, failure: FailureReason) {
     super(failure.kind, "detail" in failure ? failure.detail : failure.kind, { originHash, failure });
   }
-}
-
-/** Bytes that come one after the other, up to a limit. */
-class Collector {
-  readonly #limit: number;
-  #bytes = new Uint8Array(0);
-  #size = 0;
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  add(chunk: Uint8Array): void {
-    const size = this.#size + chunk.length;
-    if (size > this.#limit) throw tooLarge();
-    if (size > this.#bytes.length) {
-      const more = new Uint8Array(Math.max(MIN_CAPACITY, 2 * this.#bytes.length, size));
-      more.set(this.#bytes.subarray(0, this.#size));
-      this.#bytes = more;
-    }
-    this.#bytes.set(chunk, this.#size);
-    this.#size = size;
-  }
-
-  /** The bytes, which are the caller's. */
-  take(): Uint8Array {
-    const bytes = this.#bytes.subarray(0, this.#size);
-    this.#bytes = new Uint8Array(0);
-    this.#size = 0;
-    return bytes;
-  }
-}
-
-function tooLarge(): MigrationError {
-  return new MigrationError("state-failed", "the state is too large");
-}
-
-function checked(originHash: bigint, bytes: Uint8Array): StateSnapshot {
-  const snapshot = decodeSnapshot(bytes);
-  if (snapshot?.chainLink.originHash === originHash) return snapshot;
-  throw new MigrationError("state-failed", "the snapshot could not be parsed", { originHash });
-}
-
-function malformed(originHash: bigint): MigrationError {
-  return new MigrationError("state-failed", "the stream of the handover is malformed", { originHash });
-}
-
-function aborted(originHash: bigint): MigrationError {
-  return new MigrationError("state-failed", "the handover was aborted", { originHash });
 }
