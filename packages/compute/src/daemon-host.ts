@@ -326,13 +326,12 @@ export class DaemonHost {
     });
   }
 
-  /** Takes over chain and subscriptions of a snapshot, for a daemon that has got its state in parts. Throws `restore-failed`. */
+  /** Takes over chain and subscriptions of a snapshot, for a daemon that has got its state, in parts or before. Throws `restore-failed`. */
   adoptHead(snapshot: StateSnapshot): void {
     const ledger = SubscriptionLedger.decode(snapshot.bindings);
     if (ledger === undefined) throw this.#failed("restore-failed", "the bindings are malformed");
     const { chainLink, headHash } = snapshot;
     this.#chain = CausalChain.resume(chainLink, headHash);
-    this.#horizon = new ObservedHorizon(this.#horizon.maxOrigins);
     this.ledger = ledger;
   }
 

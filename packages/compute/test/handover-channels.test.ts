@@ -234,8 +234,53 @@ describe("the channels of a daemon that is handed over", () => {
     expect(log.at(-1)).toBe("b begin news undefined");
   });
 
-  it("that it has left meanwhile are left at the target, too", async () => {
-    const { net, a, log, channelsOf } = await scene(["news", "old"], () => new Parted());
+  it.each([
+    ["whole", () => new Tally()],
+    ["in parts", () => new Parted()],
+  ] as const)("that it has joined meanwhile are joined at the target, too: %s", async (_, make) => {
+    const { net, a, b, log, channelsOf } = await scene(["old"], make);
+    const caughtUp = channelsOf.a.gate("follow old");
+    const migration = await a.migrator.startMigration(ORIGIN, B);
+    await net.run(200);
+    await a.runtime.subscribeChannel(ORIGIN, { publisher: PUBLISHER, channel: "new" });
+    caughtUp();
+    expect((await finished(net, migration)).error).toBeUndefined();
+    expect(log.slice(-2)).toEqual(["b begin old undefined", "b subscribe new"]);
+    expect(b.runtime.subscriptions(ORIGIN).map(({ channel }) => channel)).toEqual(["old", "new"]);
+  });
+
+  it("are left by a target that has restored it of the messages of Net, when the move is given up", async () => {
+    const { net, a, b, log, channelsOf } = await scene(["news", "slow"]);
+    const subscribed = channelsOf.b.gate("subscribe slow");
+    net.fault = ({ type }) => (type === "replay-complete" ? { copies: 0 } : undefined);
+    const migration = await a.migrator.startMigration(ORIGIN, B, { form: "net" });
+    await net.run(200);
+    migration.cancel();
+    await net.flush();
+    log.length = 0;
+    subscribed();
+    await net.flush();
+    expect(log).toEqual(["b unsubscribe slow"]);
+    expect(b.migrator.pending).toBe(0);
+  });
+
+  it("that answers when the daemon has moved on is left again", async () => {
+    const { net, a, log, channelsOf } = await scene([]);
+    const accepted = channelsOf.a.gate("subscribe late");
+    const subscribing = codeOf(() =>
+      a.runtime.subscribeChannel(ORIGIN, { publisher: PUBLISHER, channel: "late" }),
+    );
+    await finished(net, await a.migrator.startMigration(ORIGIN, B));
+    accepted();
+    expect(await subscribing).toBe("migrated");
+    expect(log).toEqual(["a subscribe late", "a unsubscribe late"]);
+  });
+
+  it.each([
+    ["whole", () => new Tally()],
+    ["in parts", () => new Parted()],
+  ] as const)("that it has left meanwhile are left at the target, too: %s", async (_, make) => {
+    const { net, a, log, channelsOf } = await scene(["news", "old"], make);
     const caughtUp = channelsOf.a.gate("follow old");
     const migration = await a.migrator.startMigration(ORIGIN, B);
     await net.run(200);

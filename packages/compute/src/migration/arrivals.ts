@@ -121,7 +121,7 @@ export class Arrivals {
       if (record !== undefined) emit({ kind: "arrived", originHash, from: orchestrator });
       send(orchestrator, { type: "activate-ack", originHash, replayedSeq });
     } catch (error) {
-      this.target.abort(originHash);
+      this.abort(originHash);
       this.#refuse(originHash, orchestrator, failureOf(error));
     }
   }
@@ -131,6 +131,8 @@ export class Arrivals {
     this.#reassembler.cancel(originHash);
     const restoration = this.#restorations.get(originHash);
     if (restoration !== undefined) restoration.isAborted = true;
+    const arriving = this.target.get(originHash);
+    if (arriving !== undefined) leaveChannels(this.#context, arriving.host);
     return this.target.abort(originHash) || restoration !== undefined;
   }
 
@@ -286,16 +288,31 @@ export function arrivingIdentity(
 
 /** Asks for memberships of a daemon that has arrived, by default all, without waiting (§24). */
 export function rebind(
-  { options, emit }: MigrationContext,
-  { originHash, ledger }: DaemonHost,
-  subscriptions: readonly Subscription[] = ledger.subscriptions(),
+  { options, emit, parts }: MigrationContext,
+  host: DaemonHost,
+  subscriptions: readonly Subscription[] = host.ledger.subscriptions(),
 ): void {
   const { channels } = options;
+  const { originHash } = host;
   if (channels === undefined) return;
+  const ask = async ({ publisher, channel, token }: Subscription): Promise<void> => {
+    await channels.subscribe(publisher, channel, token, originHash);
+    // It has been discarded meanwhile, and nobody else gets what comes.
+    if (host.isClosed && parts.daemons.get(originHash) === undefined)
+      await channels.unsubscribe(publisher, channel, originHash);
+  };
   for (const subscription of subscriptions) {
-    const { publisher, channel, token } = subscription;
-    void (async () => await channels.subscribe(publisher, channel, token, originHash))().catch(
-      (cause: unknown) => emit({ kind: "subscription-failed", originHash, subscription, cause }),
+    ask(subscription).catch((cause: unknown) =>
+      emit({ kind: "subscription-failed", originHash, subscription, cause }),
     );
+  }
+}
+
+/** Takes the memberships back of a daemon that does not live here after all, without waiting. */
+function leaveChannels({ options }: MigrationContext, { originHash, ledger }: DaemonHost): void {
+  const { channels } = options;
+  if (channels === undefined) return;
+  for (const { publisher, channel } of ledger.subscriptions()) {
+    void (async () => await channels.unsubscribe(publisher, channel, originHash))().catch(() => undefined);
   }
 }

@@ -623,7 +623,13 @@ export class DaemonRuntime {
     host.ledger.check(subscription);
     const { publisher, channel, token } = subscription;
     await asked(() => channels.subscribe(publisher, channel, token, originHash), originHash);
-    this.#requireHost(host).ledger.record(subscription);
+    try {
+      this.#requireHost(host).ledger.record(subscription);
+    } catch (error) {
+      // It has left meanwhile: nobody gets what comes.
+      void asked(() => channels.unsubscribe(publisher, channel, originHash), originHash).catch(() => {});
+      throw error;
+    }
   }
 
   /** Takes a membership back, in the ledger even when the publisher cannot be asked. Rejects as `subscribeChannel`. */

@@ -1,4 +1,9 @@
-import type { ChannelMembership, Subscription as Membership, PreparedChannel } from "@netmesh/compute";
+import {
+  type ChannelMembership,
+  DaemonError,
+  type Subscription as Membership,
+  type PreparedChannel,
+} from "@netmesh/compute";
 import { TokenChain } from "@netmesh/crypto";
 import { ChannelCursor } from "../channel-cursor.ts";
 import type { Mesh } from "../mesh.ts";
@@ -18,6 +23,7 @@ export class ChannelFeed implements ChannelMembership {
   /** Those of daemons on their way here, whose number migrations bound. */
   readonly #prepared = new Set<DaemonSubscription>();
   readonly #held: HeldMessages = { bytes: 0 };
+  #isClosed = false;
 
   constructor(mesh: Mesh, feed: FeedDaemon) {
     this.#mesh = mesh;
@@ -90,6 +96,7 @@ export class ChannelFeed implements ChannelMembership {
 
   /** Ends all subscriptions. Never rejects. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     const all = [...this.#subscriptions.values(), ...this.#prepared];
     this.#prepared.clear();
     await Promise.all(all.map((subscription) => subscription.end()));
@@ -104,6 +111,10 @@ export class ChannelFeed implements ChannelMembership {
     const options = token === undefined ? {} : { token: TokenChain.parse(token) };
     const cursor = new ChannelCursor();
     const subscription = await this.#channels.subscribe(publisher, channel, options, cursor);
+    if (this.#isClosed) {
+      void subscription.unsubscribe();
+      throw new DaemonError("shutting-down", "the runtime has been shut down", { originHash });
+    }
     return new DaemonSubscription(originHash, subscription, cursor, this.#feed, this.#held);
   }
 

@@ -79,8 +79,8 @@ export class DaemonRef implements AsyncDisposable {
   }
 
   /**
-   * Makes it a member of a channel: what is published there is delivered to it, also after it has moved. Around a move a message can arrive
-   * twice, and none is missed. Rejects with `process-failed` with the publisher's refusal as its cause.
+   * Makes it a member of a channel: what is published there is delivered to it, also after it has moved. What netmesh nodes publish reliably
+   * reaches it once, also around a move between netmesh nodes; around a move to or from a node of Net a message can be missed. Rejects with `process-failed` with the publisher's refusal as its cause.
    */
   subscribe(publisher: bigint, channel: string, token?: Uint8Array): Promise<void> {
     const subscription = { publisher, channel, ...(token === undefined ? {} : { token }) };

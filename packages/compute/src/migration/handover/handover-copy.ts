@@ -1,3 +1,4 @@
+import { equalBytes } from "@netmesh/crypto";
 import { writeU32, writeU64 } from "@netmesh/wire";
 import type { HeldDaemon } from "../../daemon-host.ts";
 import type { ByteStream } from "../../runtime/peer-network.ts";
@@ -127,6 +128,10 @@ export class HandoverCopy {
       await this.#mark();
     }
     await writeEvents(await this.#stop());
+    const head = this.#source.heldOf(originHash)?.head();
+    if (head === undefined) throw this.#cancelled();
+    // Channels that it has joined or left meanwhile.
+    if (!equalBytes(head.bindings, snapshot.bindings)) await this.#writeHead(head);
     return count;
   }
 
