@@ -72,7 +72,7 @@ async function run(options: Options, say: (text: string) => void): Promise<Summa
     const command = ({ process }: { readonly process: DemoProcess<Message> }, what: Command) =>
       process.command(what);
     const [a, b, c] = nodes as [Node, Node, Node];
-    // Around: the one that sends a daemon with its key has to have connected.
+    // Around, so that each has a session with each.
     for (const [from, to] of [
       [a, b],
       [b, c],

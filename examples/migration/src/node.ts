@@ -60,7 +60,7 @@ await runProcess(async () => {
         return tell<Message>({ event: "spawned", originHash: originHash.toString(16) });
       case "expect":
         originHash = BigInt(`0x${command.originHash}`);
-        // One that has left may come back anyway, but then only with the key that it had here.
+        // One that has left from here is expected back already.
         runtime.forget(originHash);
         runtime.expectMigration(KIND, originHash);
         return;

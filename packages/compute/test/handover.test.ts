@@ -9,7 +9,7 @@ import {
   type StateSnapshot,
   VolatileHandoverStore,
 } from "../src/index.ts";
-import { bytes, codeOf, identity, input, text } from "./support/daemons.ts";
+import { bytes, codeOf, deferred, identity, input, text } from "./support/daemons.ts";
 import { MigrationNet, type NodeOptions, streamPair, type TestNode } from "./support/migration-net.ts";
 import { settle } from "./support/virtual-time.ts";
 
@@ -276,6 +276,71 @@ describe("a handover that cannot be", () => {
     expect(migration.outcome).toMatchObject({ node: 3n, attempts: 2 });
   });
 
+  it("can be cancelled while another attempt takes its snapshot", async () => {
+    const second = deferred();
+    let snapshots = 0;
+    /** Takes its time for the second snapshot. */
+    class Slow extends Diary {
+      override snapshot(): Uint8Array {
+        const state = super.snapshot();
+        return ++snapshots === 2 ? (second.promise.then(() => state) as unknown as Uint8Array) : state;
+      }
+    }
+    const { net, a } = await pair(() => new Slow());
+    await net.node(3n, { isNetmesh: true, isStarted: false });
+    const migration = await a.migrator.startMigration(ORIGIN, 3n);
+    await net.run(1000);
+    expect(snapshots).toBe(2);
+    migration.cancel();
+    expect(await codeOf(() => migration.done)).toBe("cancelled");
+    second.resolve();
+    await net.run(1000);
+    expect([net.pending, a.runtime.daemonCount]).toEqual([0, 1]);
+    expect(net.streams.every((stream) => stream.isOver)).toBe(true);
+  });
+
+  it("ends when the daemon is stopped, and it lives nowhere then", async () => {
+    const { net, a, b } = await pair();
+    net.fault = ({ from }) => (from === B ? { copies: 0 } : undefined);
+    const migration = await a.migrator.startMigration(ORIGIN, B);
+    await net.run(200);
+    await a.runtime.stop(ORIGIN);
+    expect(migration.error?.code).toBe("cancelled");
+    net.fault = () => undefined;
+    await net.run(3000);
+    expect([net.pending, a.runtime.daemonCount, b.runtime.daemonCount]).toEqual([0, 0, 0]);
+  });
+
+  it("is no longer stopped when it is being recorded that it is the target's", async () => {
+    const { net, a, b, stores } = await pair();
+    const store = stores[0] as VolatileHandoverStore;
+    const { promise, resolve } = deferred();
+    const put = store.putMarker.bind(store);
+    store.putMarker = (name, value) => promise.then(() => put(name, value));
+    await a.migrator.startMigration(ORIGIN, B);
+    await net.run(200);
+    const stopping = codeOf(() => a.runtime.stop(ORIGIN));
+    await net.flush();
+    resolve();
+    await net.run(500);
+    expect(await stopping).toBe("migrated");
+    expect([net.pending, a.runtime.daemonCount, b.runtime.daemonCount]).toEqual([0, 0, 1]);
+  });
+
+  it("is stopped after all when that cannot be recorded", async () => {
+    const { net, a, b, stores } = await pair();
+    const store = stores[0] as VolatileHandoverStore;
+    const { promise, reject } = deferred();
+    store.putMarker = () => promise;
+    await a.migrator.startMigration(ORIGIN, B);
+    await net.run(200);
+    const stopping = a.runtime.stop(ORIGIN);
+    reject(new Error("disk full"));
+    await net.run(500);
+    await stopping;
+    expect([net.pending, a.runtime.daemonCount, b.runtime.daemonCount]).toEqual([0, 0, 0]);
+  });
+
   it("ends when the stream breaks, whenever it does", async () => {
     for (const pieces of [0, 1, 2, 3]) {
       const { net, a, b } = await pair();
@@ -336,6 +401,45 @@ describe("a handover that cannot be", () => {
     expect(answered).toEqual(answers);
     await net.flush();
     expect([net.pending, b.runtime.daemonCount, b.runtime.factoryCount]).toEqual([0, 0, 1]);
+  });
+});
+
+describe("a shutdown", () => {
+  it("of the source while the handover is being recorded serves nothing that waited", async () => {
+    const { net, a, made, stores } = await pair();
+    const store = stores[0] as VolatileHandoverStore;
+    store.putMarker = () => new Promise(() => {});
+    await a.migrator.startMigration(ORIGIN, B);
+    await net.run(200);
+    const waiting = codeOf(() => a.runtime.deliver(ORIGIN, event(1)));
+    await a.runtime.shutdown(0);
+    expect(await waiting).toBe("shutting-down");
+    expect(made[0]?.entries).toEqual([]);
+  });
+
+  it("of the target while it stores that the daemon lives there leaves that to its next start", async () => {
+    const { net, a, b, stores } = await pair();
+    const store = stores[1] as VolatileHandoverStore;
+    const { promise, resolve } = deferred();
+    const put = store.putMarker.bind(store);
+    store.putMarker = async (name, value) => {
+      if (value.at(-1) === 1) await promise;
+      await put(name, value);
+    };
+    await a.migrator.startMigration(ORIGIN, B);
+    await net.run(200);
+    await b.runtime.shutdown(0);
+    resolve();
+    await net.run(200);
+    expect([b.runtime.daemonCount, net.log.includes("2>1 type-131")]).toEqual([0, false]);
+    const b2 = await net.node(B, { ...options(store), isStarted: false });
+    b2.runtime.registerFactory("diary", () => new Diary());
+    await b2.runtime.start();
+    // It lives there: a snapshot that nothing holds back.
+    expect(b2.migrator.heldBack()).toEqual([]);
+    await net.run(2000);
+    expect(a.migrator.pending).toBe(0);
+    expect(await store.get(ID.entityId)).toBeDefined();
   });
 });
 
@@ -451,6 +555,10 @@ describe("a crash", () => {
     // Neither is the application's to decide.
     for (const { migrator } of [a2, b2]) {
       expect(await codeOf(() => migrator.reclaim(ORIGIN))).toBe("already-migrating");
+    }
+    // Nor is another made beside it.
+    for (const { runtime } of [a2, b2]) {
+      expect(await codeOf(() => runtime.spawn("counter", { identity: ID }))).toBe("already-migrating");
     }
     expect(await a2.migrator.reclaim(7n)).toBe(false);
   });

@@ -7,6 +7,7 @@ import { copyBytes, readU64, writeU64 } from "@netmesh/wire";
 const REQUEST = 0x88;
 const ANSWER = 0x89;
 const MIGRATION_FAILED = 6;
+const COMPUTE_NOT_SUPPORTED = 2;
 const PREFIX_BYTES = 9;
 const KEY_BYTES = 32;
 
@@ -67,7 +68,8 @@ export class StaticKeys {
   receive(session: Session, data: Uint8Array): boolean {
     if (data.length < PREFIX_BYTES) return false;
     const originHash = readU64(data, 1);
-    if (data[0] === MIGRATION_FAILED) this.#settle(session, originHash, "refused");
+    if (data[0] === MIGRATION_FAILED && data[PREFIX_BYTES] === COMPUTE_NOT_SUPPORTED)
+      this.#settle(session, originHash, "refused");
     if (data[0] === REQUEST) {
       const answer = new Uint8Array(PREFIX_BYTES + KEY_BYTES);
       answer.set(data.subarray(0, PREFIX_BYTES));

@@ -79,6 +79,8 @@ export class HandoverDepartures implements MigrationOwner {
   readonly #waiting: Map<bigint, Job> = new Map();
   /** What the store is asked to forget, by origin: of what has arrived at its target, and no more. */
   readonly #forgetting: Map<bigint, Promise<void>> = new Map();
+  /** Those of which a snapshot is being taken, by origin; as many again. */
+  readonly #beginning: Map<bigint, Job> = new Map();
   readonly #isReturning: (originHash: bigint) => boolean;
 
   /** `isReturning` says whether what the store has of a daemon is of its way back here. */
@@ -104,7 +106,8 @@ export class HandoverDepartures implements MigrationOwner {
 
   /** The migration of a daemon. */
   get(originHash: bigint): Migration | undefined {
-    return (this.#handovers.get(originHash)?.job ?? this.#waiting.get(originHash))?.migration;
+    const { job } = this.#handovers.get(originHash) ?? {};
+    return (job ?? this.#waiting.get(originHash) ?? this.#beginning.get(originHash))?.migration;
   }
 
   /** All handovers of daemons of this process. */
@@ -180,7 +183,7 @@ export class HandoverDepartures implements MigrationOwner {
   /** Begins a handover. Rejects as `Migrator.startMigration`. */
   async start(originHash: bigint, target: bigint, options: MigrationOptions): Promise<Migration> {
     const { nodeId, nowMs } = this.#context;
-    if (this.#waiting.has(originHash)) {
+    if (this.#waiting.has(originHash) || this.#beginning.has(originHash)) {
       throw new MigrationError("already-migrating", `${hexId(originHash)} is already migrating`, {
         originHash,
       });
@@ -202,6 +205,16 @@ export class HandoverDepartures implements MigrationOwner {
   }
 
   async #attempt(job: Job): Promise<void> {
+    const { originHash } = job.migration;
+    this.#beginning.set(originHash, job);
+    try {
+      await this.#begin(job);
+    } finally {
+      this.#beginning.delete(originHash);
+    }
+  }
+
+  async #begin(job: Job): Promise<void> {
     const { parts, nodeId, nowMs } = this.#context;
     const { originHash, targetNode: target } = job.migration;
     const { source } = this.#departures;
@@ -212,6 +225,7 @@ export class HandoverDepartures implements MigrationOwner {
       ? await source.startInParts(originHash, target, nodeId)
       : await source.start(originHash, target, nodeId, { ...this.#context.options.bufferLimits, maxPayload });
     try {
+      if (job.migration.error !== undefined) throw job.migration.error;
       const sealed = this.#departures.sealed(
         record,
         record.snapshot,
@@ -222,6 +236,10 @@ export class HandoverDepartures implements MigrationOwner {
         throw new MigrationError("snapshot-too-large", `${size} bytes`, { originHash, size });
       }
       const stream = await this.#open(originHash, target);
+      if (job.migration.error !== undefined) {
+        stream.abort();
+        throw job.migration.error;
+      }
       const handover: Handover = {
         originHash,
         moveId: readU64(randomBytes(8, this.#context.options.random ?? platformRandom), 0),
@@ -288,6 +306,7 @@ export class HandoverDepartures implements MigrationOwner {
     const { originHash } = migration;
     const handover = this.#handovers.get(originHash);
     if (handover?.job?.migration === migration) this.#abort(handover, error);
+    if (this.#beginning.get(originHash)?.migration === migration) migration.fail(error);
     const waiting = this.#waiting.get(originHash);
     if (waiting?.migration !== migration) return;
     this.#waiting.delete(originHash);
@@ -340,7 +359,7 @@ export class HandoverDepartures implements MigrationOwner {
       for (const decided of handover.onDecided) decided();
     }
     this.#handovers.clear();
-    for (const { migration } of [...this.#waiting.values()]) {
+    for (const { migration } of [...this.#waiting.values(), ...this.#beginning.values()]) {
       const { originHash } = migration;
       this.cancel(
         migration,
