@@ -10,7 +10,7 @@ import { makeTopology, TOPOLOGIES } from "../src/topology.ts";
 
 const SMALL: ExperimentOptions = {
   topology: "random",
-  nodes: 30,
+  nodes: 20,
   mode: "scoped",
   seed: 3,
   withFailures: true,
@@ -59,10 +59,10 @@ describe("a simulated mesh", () => {
 
   it("spends no more on announcements when it is larger than floods reach", () => {
     const measure = (nodes: number, mode: FloodMode) =>
-      run({ nodes, mode, floodNodes: 20, withFailures: false }).controlBytesBy.announcement;
-    const [small, large] = [measure(60, "scoped"), measure(120, "scoped")];
+      run({ nodes, mode, floodNodes: 13, withFailures: false }).controlBytesBy.announcement;
+    const [small, large] = [measure(40, "scoped"), measure(80, "scoped")];
     expect(large).toBeLessThan(1.3 * small);
-    expect(measure(120, "flood")).toBeGreaterThan(2 * large);
+    expect(measure(80, "flood")).toBeGreaterThan(2 * large);
   });
 
   it("finds every node within sixteen hops of a ring", () => {

@@ -263,14 +263,15 @@ export class DaemonHost {
    * Gives the daemon an event and appends what it says to its chain (§10.1). No input is refused for its link: order, gaps and
    * repetitions are the caller's business. Outputs belong to whoever takes them, but must not be changed.
    *
-   * Fails with `process-failed`, `callback-timeout`, `backpressure`, `stale` once closed, or what the gate throws.
+   * Fails with `process-failed`, `callback-timeout`, `backpressure`, `stale` once closed, or what the gate throws. `onTaken` is called when
+   * the daemon is about to see the event; it must not throw.
    */
-  deliver(event: CausalEvent): Awaitable<readonly CausalEvent[]> {
+  deliver(event: CausalEvent, onTaken?: () => void): Awaitable<readonly CausalEvent[]> {
     const calls = this.#calls;
-    if (!calls.tryEnter()) return calls.run("process", () => this.#process(event, this.gate));
+    if (!calls.tryEnter()) return calls.run("process", () => this.#process(event, this.gate, onTaken));
     let outputs: Awaitable<readonly CausalEvent[]>;
     try {
-      outputs = this.#process(event, this.gate);
+      outputs = this.#process(event, this.gate, onTaken);
     } catch (error) {
       calls.leave();
       throw error;
@@ -417,8 +418,13 @@ export class DaemonHost {
     return this.#closing;
   }
 
-  #process(event: CausalEvent, gate: DeliveryGate | undefined): Awaitable<readonly CausalEvent[]> {
+  #process(
+    event: CausalEvent,
+    gate: DeliveryGate | undefined,
+    onTaken?: () => void,
+  ): Awaitable<readonly CausalEvent[]> {
     gate?.admit?.(event);
+    onTaken?.();
     this.#horizon.observe(event.link.originHash, event.link.sequence);
     let output: Awaitable<DaemonOutput>;
     try {

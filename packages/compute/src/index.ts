@@ -85,6 +85,7 @@ export { MemorySnapshotStore, type MemorySnapshotStoreOptions } from "./durabili
 export {
   DEFAULT_MAX_CONCURRENT_SNAPSHOTS,
   type KeeperEvent,
+  type RestoreOptions,
   type RestoreReport,
   SnapshotKeeper,
   type SnapshotKeeperOptions,
@@ -161,8 +162,9 @@ export {
   type MigrationErrorDetails,
 } from "./migration/failure-reason.ts";
 export { MAX_HANDOVER_PART_SIZE } from "./migration/handover/handover-arrivals.ts";
-export { MAX_HANDOVER_SNAPSHOT_SIZE } from "./migration/handover/handover-departures.ts";
+export { MAX_HANDOVER_SNAPSHOT_SIZE } from "./migration/handover/handover-stream.ts";
 export { type HandoverStore, VolatileHandoverStore } from "./migration/handover-store.ts";
+export type { HeldBackDaemon } from "./migration/held-back.ts";
 export {
   decodeMigrationMessage,
   encodeMigrationMessage,
@@ -244,6 +246,7 @@ export type {
   ChannelMembership,
   PeerMessageHandler,
   PeerNetwork,
+  PreparedChannel,
   RuntimeParts,
   RuntimePeers,
 } from "./runtime/peer-network.ts";
@@ -278,6 +281,15 @@ export type { MemberAddress, MemberPlan, RemoteMembers, RuntimePlacement } from 
 export { GROUP_SEED_SIZE, MAX_GROUP_MEMBERS, replicaGroupId, replicaIdentity } from "./groups/member-keys.ts";
 export type { GroupHealth, MemberInfo } from "./groups/member-roster.ts";
 export type { MemberLoad, RouteContext, RoutingStrategy } from "./groups/member-router.ts";
+export {
+  type HostedMember,
+  MAX_HOSTED_MEMBERS,
+  MAX_MEMBERS_PER_NODE,
+  MemberHost,
+  type MemberHostOptions,
+} from "./groups/remote/member-host.ts";
+export { MemberLinks, type MemberLinksOptions } from "./groups/remote/member-links.ts";
+export type { MemberNetwork } from "./groups/remote/member-network.ts";
 export { ReplicaGroup, type ReplicaGroupConfig } from "./groups/replica-group.ts";
 export { ScalableGroup } from "./groups/scalable-group.ts";
 export {

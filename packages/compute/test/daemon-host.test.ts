@@ -241,6 +241,36 @@ describe("turns", () => {
     expect((await second)[0]?.link.sequence).toBe(2n);
   });
 
+  it("whoever delivers is told when the daemon begins with the event, which it never does with a refused one", async () => {
+    const daemon = new SlowDaemon();
+    const host = DaemonHost.create(ID, daemon, { time: new VirtualTime() });
+    host.gate = {
+      admit: ({ payload }) => {
+        if (text(payload) === "no") throw new Error("refused");
+      },
+    };
+    const begun: string[] = [];
+    const deliver = (name: string) =>
+      host.deliver(input(CAUSE, 1n, name), () => begun.push(`${name} ${daemon.seen.length}`));
+    const first = deliver("a");
+    const refused = deliver("no");
+    void deliver("b");
+    expect(begun).toEqual(["a 0"]);
+    const held = host.hold();
+    daemon.calls[0]?.reject(new Error("it fails all the same"));
+    await expect(first).rejects.toThrow("fails");
+    await expect(refused).rejects.toThrow("refused");
+    await settle();
+    expect(begun).toEqual(["a 0", "b 1"]);
+    daemon.calls[1]?.resolve(undefined);
+    const { release } = await held;
+    void deliver("c");
+    await settle();
+    expect(begun).toHaveLength(2);
+    release();
+    expect(begun).toEqual(["a 0", "b 1", "c 2"]);
+  });
+
   it("a snapshot waits for the event that is under way", async () => {
     const counter = new CounterDaemon();
     const slow = new SlowDaemon();

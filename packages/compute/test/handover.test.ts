@@ -6,10 +6,11 @@ import {
   type Migration,
   parentHash,
   type StateDelta,
+  type StateSnapshot,
   VolatileHandoverStore,
 } from "../src/index.ts";
 import { bytes, codeOf, identity, input, text } from "./support/daemons.ts";
-import { MigrationNet, streamPair, type TestNode } from "./support/migration-net.ts";
+import { MigrationNet, type NodeOptions, streamPair, type TestNode } from "./support/migration-net.ts";
 import { settle } from "./support/virtual-time.ts";
 
 const A = 1n;
@@ -83,6 +84,11 @@ async function pair(make: () => Diary = () => new Diary()): Promise<Pair> {
 
 const event = (n: number): CausalEvent => input(0xaaaan, BigInt(n), `e${n}`);
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, i) => `e${i + 1}`);
+
+const options = (store: VolatileHandoverStore | undefined): NodeOptions => ({
+  isNetmesh: true,
+  store: store as VolatileHandoverStore,
+});
 
 /** A frame of a handover's stream. */
 function frame(type: number, payload: Uint8Array): Uint8Array {
@@ -316,6 +322,7 @@ describe("a handover that cannot be", () => {
     ["a head without a snapshot", [opening(0n), frame(4, new Uint8Array(8))]],
     ["a part before the head", [opening(0n), frame(5, new Uint8Array(8)), frame(6, new Uint8Array(0))]],
     ["an event before the state", [opening(0n), frame(7, new Uint8Array(44))]],
+    ["positions before the daemon", [opening(0n), frame(12, new Uint8Array(0))]],
     ["nothing but an end", [opening(0n), frame(8, new Uint8Array(4))]],
     ["a mark that is answered, and no more", [opening(0n), frame(10, new Uint8Array(0))], [11, 9]],
   ])("leaves nothing behind at a target that is sent %s", async (_, written, answers = [9]) => {
@@ -385,6 +392,71 @@ describe("a crash", () => {
     await net.run(3000);
     expect([b.migrator.pending, b.runtime.daemonCount]).toEqual([0, 0]);
     expect(await stores[1]?.listMarkers()).toEqual([]);
+  });
+
+  it("leaves what the other node decides about, or has, out of what is restored", async () => {
+    const { net, a, stores } = await pair();
+    net.fault = ({ type }) => (type === "type-130" ? { copies: 0 } : undefined);
+    await a.migrator.startMigration(ORIGIN, B);
+    await net.run(500);
+    for (const node of net.nodes.values()) await node.runtime.shutdown(0);
+    const [a2, b2] = [await net.node(A, options(stores[0])), await net.node(B, options(stores[1]))];
+    expect(a2.migrator.heldBack()).toEqual([{ originHash: ORIGIN, node: B, why: "handed-over" }]);
+    expect(b2.migrator.heldBack()).toEqual([{ originHash: ORIGIN, node: A, why: "arriving" }]);
+    // Neither is the application's to decide.
+    for (const { migrator } of [a2, b2]) {
+      expect(await codeOf(() => migrator.reclaim(ORIGIN))).toBe("already-migrating");
+    }
+    expect(await a2.migrator.reclaim(7n)).toBe(false);
+  });
+
+  it("in the messages of Net, unconfirmed, leaves the daemon to the application", async () => {
+    const { net, a, b, stores } = await pair();
+    await a.runtime.deliver(ORIGIN, event(1));
+    net.fault = ({ type }) => (type === "activate-target" ? { copies: 0 } : undefined);
+    const migration = await a.migrator.startMigration(ORIGIN, B, { form: "net" });
+    await net.run(500);
+    expect(migration.liveCopy).toEqual({ kind: "undecided", source: A, target: B });
+    for (const { runtime } of [a, b]) await runtime.shutdown(0);
+    const a2 = await net.node(A, options(stores[0]));
+    expect(a2.migrator.heldBack()).toEqual([{ originHash: ORIGIN, node: B, why: "departed" }]);
+    expect(await codeOf(() => a2.runtime.deliver(ORIGIN, event(2)))).toBe("migrated");
+    expect(await a2.migrator.reclaim(ORIGIN)).toBe(true);
+    expect(a2.migrator.heldBack()).toEqual([]);
+    expect(await codeOf(() => a2.runtime.deliver(ORIGIN, event(2)))).toBe("core");
+    expect(await stores[0]?.listMarkers()).toEqual([]);
+  });
+
+  it("in the messages of Net that is never confirmed leaves the daemon to the application at once", async () => {
+    const { net, a } = await pair();
+    net.fault = ({ type }) => (type === "activate-target" ? { copies: 0 } : undefined);
+    const migration = await finished(net, await a.migrator.startMigration(ORIGIN, B, { form: "net" }));
+    expect(migration.error?.code).toBe("timeout");
+    expect(migration.liveCopy).toEqual({ kind: "undecided", source: A, target: B });
+    expect(a.migrator.heldBack()).toEqual([{ originHash: ORIGIN, node: B, why: "departed" }]);
+    expect(await a.migrator.reclaim(ORIGIN)).toBe(true);
+  });
+
+  it("after a move in the messages of Net finds nothing of the daemon at its source", async () => {
+    const { net, a, stores } = await pair();
+    const snapshot = await a.runtime.snapshot(ORIGIN);
+    await stores[0]?.put(snapshot as StateSnapshot, "diary");
+    const migration = await a.migrator.startMigration(ORIGIN, B, { form: "net" });
+    await finished(net, migration);
+    expect(migration.error).toBeUndefined();
+    expect(await stores[0]?.listMarkers()).toEqual([]);
+    expect(await stores[0]?.get(ID.entityId)).toBeUndefined();
+  });
+
+  it("of a store, in the messages of Net: the daemon stays where it is", async () => {
+    const { net, a, stores } = await pair();
+    const store = stores[0] as VolatileHandoverStore;
+    store.putMarker = () => Promise.reject(new Error("disk full"));
+    const migration = await finished(net, await a.migrator.startMigration(ORIGIN, B, { form: "net" }));
+    expect(migration.error?.code).toBe("state-failed");
+    await a.runtime.deliver(ORIGIN, event(1));
+    await net.flush();
+    expect(net.pending).toBe(0);
   });
 
   it("of a store: the daemon stays where it is", async () => {

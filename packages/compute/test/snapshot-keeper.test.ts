@@ -1,3 +1,4 @@
+import { StaticKeyPair } from "@netmesh/crypto";
 import { expect, it } from "vitest";
 import {
   type Daemon,
@@ -225,7 +226,9 @@ it("after a crash daemons go on from their last snapshots, their chains unbroken
   await settle();
 
   const after = await bench(store);
-  const report = await after.keeper.restore(({ kind }) => (kind === "counter" ? A : undefined));
+  const report = await after.keeper.restore({
+    identityOf: ({ kind }) => (kind === "counter" ? A : undefined),
+  });
   expect(report).toMatchObject({ skipped: [], failed: [], fellBack: [] });
   expect(report.restored.map(({ originHash }) => originHash)).toEqual([A.originHash]);
   const [expected] = await before.runtime.deliver(A.originHash, input(9n, 5n, "x"));
@@ -233,6 +236,52 @@ it("after a crash daemons go on from their last snapshots, their chains unbroken
   expect(output?.payload).toEqual(expected?.payload);
   expect(output?.link.sequence).toBe(5n);
   expect(output?.link.parentHash).toBe(expected?.link.parentHash);
+});
+
+it("a snapshot that carries its daemon's key, sealed for this node, needs no other, and opens nowhere else", async () => {
+  const store = new MemorySnapshotStore();
+  const staticKey = StaticKeyPair.generate();
+  const before = await bench(store, { staticKey });
+  await before.runtime.spawn("counter", { identity: A });
+  await before.deliver(A.originHash, 3);
+  await before.keeper.snapshotAll();
+
+  const elsewhere = await bench(store, { staticKey: StaticKeyPair.generate() });
+  const refused = await elsewhere.keeper.restore();
+  expect(refused.failed).toMatchObject([{ error: { code: "seal-open-failed" } }]);
+  expect([elsewhere.runtime.daemonCount, elsewhere.runtime.factoryCount]).toEqual([0, 0]);
+
+  const after = await bench(store, { staticKey });
+  const { restored } = await after.keeper.restore();
+  expect(restored.map(({ originHash }) => originHash)).toEqual([A.originHash]);
+  const [output] = await after.runtime.deliver(A.originHash, input(9n, 1n, "x"));
+  expect(fromU64(output?.payload as Uint8Array)).toBe(4n);
+  // It has the key, so that it can be stored with it again.
+  await after.keeper.snapshotAll();
+  expect((await (await bench(store, { staticKey })).keeper.restore()).restored).toHaveLength(1);
+});
+
+it("the members of groups are left to their groups", async () => {
+  const store = new MemorySnapshotStore();
+  const { runtime, keeper } = await bench(store, { everyEvents: 1 });
+  const group = await runtime.replicaGroup("counter", { count: 2, seed: new Uint8Array(32) });
+  await group.deliver(input(9n, 1n, "x"));
+  await keeper.snapshotAll();
+  expect(await store.list()).toEqual([]);
+  await runtime.spawn("counter", { identity: A });
+  expect([runtime.isMember(A.originHash), runtime.daemons().length]).toEqual([false, 3]);
+  expect(runtime.daemon(A.originHash)?.originHash).toBe(A.originHash);
+});
+
+it("a daemon that does not belong here is left out", async () => {
+  const store = new MemorySnapshotStore();
+  const before = await bench(store);
+  await before.runtime.spawn("counter", { identity: A });
+  await before.keeper.snapshot(A.originHash);
+  const { keeper, runtime } = await bench(store);
+  const report = await keeper.restore({ identityOf: () => A, isOwn: () => false });
+  expect(report.skipped.map(({ originHash }) => originHash)).toEqual([A.originHash]);
+  expect(runtime.daemonCount).toBe(0);
 });
 
 it("a daemon without identity, of an unknown kind, or alive already is left out and reported", async () => {
@@ -251,7 +300,7 @@ it("a daemon without identity, of an unknown kind, or alive already is left out 
   const known = [identity(1), identity(3)];
   const identityOf = ({ originHash }: { originHash: bigint }) =>
     known.find((id) => id.originHash === originHash);
-  const report = await after.keeper.restore(identityOf);
+  const report = await after.keeper.restore({ identityOf });
   expect(report.restored).toEqual([]);
   expect(report.skipped.map(({ originHash }) => originHash)).toEqual([A.originHash, B.originHash]);
   expect(report.failed).toMatchObject([{ summary: { kind: "rare" }, error: { code: "factory-not-found" } }]);

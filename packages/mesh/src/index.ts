@@ -55,7 +55,7 @@ export { type AskedPath, type FollowedPath, PathWatch, type PathWatchOwner } fro
 export type { CoreConfig, CoreOptions, RelayPolicy, Signer } from "./core/config.ts";
 export { Counters } from "./core/counters.ts";
 export type { DeadlineHeap, Timed } from "./core/deadline-heap.ts";
-export type { CoreEvent, InboundPacket } from "./core/events.ts";
+export type { CoreEvent, InboundPacket, PublishedPosition } from "./core/events.ts";
 export { type CoreSink, MeshCore } from "./core/mesh-core.ts";
 export type { Alarm } from "./core/state.ts";
 export { MeshError, type MeshErrorCode } from "./errors.ts";

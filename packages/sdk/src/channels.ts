@@ -5,8 +5,10 @@ import {
   type PublishOptions as EnginePublishOptions,
   type MeshNode,
   monotonicClock,
+  type PublishedPosition,
 } from "@netmesh/mesh";
 import { abortable, type OpOptions, requireId, signalOf, toEvents } from "./arguments.ts";
+import type { ChannelCursor } from "./channel-cursor.ts";
 import { ChannelError, toNetError } from "./errors.ts";
 import { Subscription, type SubscriptionOptions, Taken } from "./subscription.ts";
 
@@ -49,6 +51,8 @@ type MembershipEvent = Extract<
   { type: "subscribed" | "subscribe-failed" | "subscription-lost" | "resubscribed" | "unsubscribed" }
 >;
 
+type PositionEvent = Extract<CoreEvent, { type: "channel-position" }>;
+
 /** The loss of a connection, which says nothing about whether a request will be granted. */
 const CONNECTION_LOSSES: ReadonlySet<string> = new Set(["peer-lost", "session-replaced"]);
 
@@ -70,13 +74,22 @@ export class MeshChannels {
   readonly #subscriptions = new Map<ChannelSubscription, Shared>();
   /** Who waits for a publisher to know of an end. */
   readonly #farewells = new Map<ChannelSubscription, (() => void)[]>();
+  /** The subscriptions that handles share. */
+  readonly #engines = new WeakMap<Subscription, ChannelSubscription>();
+  /** Who waits for a publisher to say how far it is, by nonce; each leaves when the engine has an answer, or none in time. */
+  readonly #questions = new Map<bigint, (answer: PublishedPosition | undefined) => void>();
 
   constructor(node: MeshNode) {
     this.#node = node;
   }
 
-  /** See `Mesh.subscribe`. */
-  async subscribe(publisher: bigint, name: string, options: SubscribeOptions): Promise<Subscription> {
+  /** See `Mesh.subscribe`. A cursor counts from the beginning what comes. */
+  async subscribe(
+    publisher: bigint,
+    name: string,
+    options: SubscribeOptions,
+    cursor?: ChannelCursor,
+  ): Promise<Subscription> {
     requireId(publisher, "publisher");
     const { token, group } = options;
     const chain = token instanceof Token ? new TokenChain([token]) : token;
@@ -88,7 +101,9 @@ export class MeshChannels {
     const handle: Subscription = new Subscription(publisher, name, options, () =>
       this.#close(engine, handle),
     );
+    handle.cursor = cursor;
     shared.handles.add(handle);
+    this.#engines.set(handle, engine);
     this.#node.touch();
     try {
       await abortable<void>(signal, (waiter) => {
@@ -100,6 +115,22 @@ export class MeshChannels {
       throw error;
     }
     return handle;
+  }
+
+  /** Asks how far the channel of a subscription is; undefined when its publisher does not say. Never rejects. */
+  async askPosition(handle: Subscription): Promise<PublishedPosition | undefined> {
+    const engine = this.#engines.get(handle);
+    if (engine === undefined || this.#node.isClosed) return undefined;
+    const nonce = this.#node.core.channels.askPosition(engine);
+    if (nonce === undefined) return undefined;
+    this.#node.touch();
+    return await new Promise((resolve) => this.#questions.set(nonce, resolve));
+  }
+
+  /** Takes a publisher's answer. */
+  onPosition({ nonce, answer }: PositionEvent): void {
+    this.#questions.get(nonce)?.(answer);
+    this.#questions.delete(nonce);
   }
 
   /** See `Mesh.publish`. */
@@ -204,6 +235,8 @@ export class MeshChannels {
     this.#subscriptions.clear();
     for (const farewells of this.#farewells.values()) for (const resolve of farewells) resolve();
     this.#farewells.clear();
+    for (const resolve of this.#questions.values()) resolve(undefined);
+    this.#questions.clear();
     this.#node.touch();
   }
 }

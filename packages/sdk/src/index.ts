@@ -19,9 +19,12 @@ export {
   type ForkGroupConfig,
   GroupError,
   type GroupHealth,
-  type HandoverStore,
+  type HeldBackDaemon,
+  type HostedMember,
   type MemberInfo,
   type MemberLoad,
+  MemorySnapshotStore,
+  type MemorySnapshotStoreOptions,
   Migration,
   MigrationError,
   type MigrationEvent,
@@ -35,11 +38,16 @@ export {
   type ReplicaGroupConfig,
   type RouteContext,
   type RoutingStrategy,
+  type SnapshotStore,
+  SnapshotStoreError,
+  type SnapshotStoreErrorCode,
+  type SnapshotSummary,
   type SpawnOptions,
   StandbyGroup,
   type StandbyGroupConfig,
   type StandbyMemberInfo,
   type StateDelta,
+  type StoredSnapshot,
   type TakeSnapshotRequest,
 } from "@netmesh/compute";
 // Keys
@@ -127,6 +135,7 @@ export type { OpOptions } from "./arguments.ts";
 export type { PublishFailure, PublishOptions, PublishReport, SubscribeOptions } from "./channels.ts";
 export { DaemonRef } from "./daemons/daemon.ts";
 export { DaemonRuntime, type DaemonRuntimeOptions } from "./daemons/daemon-runtime.ts";
+export type { SnapshotEvent, SnapshotOptions, StartReport } from "./daemons/durability.ts";
 // Errors
 export {
   ChannelAuthError,

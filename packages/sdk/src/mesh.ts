@@ -27,7 +27,9 @@ import { UdpTransport } from "@netmesh/transport-udp";
 import { copyBytes, SocketAddress } from "@netmesh/wire";
 import { type Address, resolveAddress } from "./address.ts";
 import { abortable, type OpOptions, requireBytes, requireId, signalOf, toEvents } from "./arguments.ts";
+import type { ChannelCursor } from "./channel-cursor.ts";
 import { MeshChannels, type PublishOptions, type PublishReport, type SubscribeOptions } from "./channels.ts";
+import type { DaemonChannels } from "./daemons/daemon-channels.ts";
 import { MeshDaemons } from "./daemons/mesh-daemons.ts";
 import {
   InvalidArgumentError,
@@ -96,7 +98,7 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     this.#udp = udp;
     this.#node = node(this);
     this.#channels = new MeshChannels(this.#node);
-    this.#daemons = new MeshDaemons(identity.nodeId, this.#node, this.#inbox);
+    this.#daemons = new MeshDaemons(identity.nodeId, this.#keys.publicKey, this.#node, this.#inbox);
     if (nat === false) return;
     this.#traversal = new MeshTraversal(identity.nodeId, this.#node, nat, portMapping, {
       onChanged: () => {
@@ -465,9 +467,18 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
    * lost, or comes back as a new process, the mesh asks again, with the same token and group, until it is accepted.
    */
   async subscribe(publisher: bigint, channel: string, options: SubscribeOptions = {}): Promise<Subscription> {
+    return await this.#subscribe(publisher, channel, options);
+  }
+
+  async #subscribe(
+    publisher: bigint,
+    channel: string,
+    options: SubscribeOptions,
+    cursor?: ChannelCursor,
+  ): Promise<Subscription> {
     this.#requireRunning();
     try {
-      return await this.#channels.subscribe(publisher, channel, options);
+      return await this.#channels.subscribe(publisher, channel, options, cursor);
     } catch (error) {
       throw toNetError(error);
     }
@@ -580,8 +591,16 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   }
 
   /** @internal What a `DaemonRuntime` needs of its mesh. */
-  get daemons(): { readonly network: MeshDaemons; readonly staticKey: StaticKeyPair } {
-    return { network: this.#daemons, staticKey: this.#keys };
+  get daemons(): {
+    readonly network: MeshDaemons;
+    readonly staticKey: StaticKeyPair;
+    readonly channels: DaemonChannels;
+  } {
+    const channels: DaemonChannels = {
+      subscribe: (...subscription) => this.#subscribe(...subscription),
+      askPosition: (subscription) => this.#channels.askPosition(subscription),
+    };
+    return { network: this.#daemons, staticKey: this.#keys, channels };
   }
 
   /**
@@ -638,6 +657,9 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
       case "resubscribed":
       case "unsubscribed":
         this.#channels.onEvent(event);
+        return;
+      case "channel-position":
+        this.#channels.onPosition(event);
         return;
       case "capabilities-changed":
         this.announce("capabilities-changed", { nodeId: event.nodeId });

@@ -1,3 +1,4 @@
+import type { ChannelCursor } from "./channel-cursor.ts";
 import { EventQueue, iterate, type OverflowPolicy } from "./event-queue.ts";
 import { TypedEventTarget } from "./typed-events.ts";
 
@@ -69,6 +70,11 @@ export class Subscription
   readonly publisher: bigint;
   /** Name of the channel. */
   readonly channel: string;
+  /**
+   * Counts what comes, where somebody needs to know.
+   * @internal
+   */
+  cursor: ChannelCursor | undefined;
   readonly #queue: EventQueue<Queued>;
   readonly #capacity: number;
   readonly #overflow: OverflowPolicy;
@@ -150,6 +156,7 @@ export class Subscription
   onMessage(message: ChannelMessage, isReliable: boolean, taken: Taken | undefined): void {
     if (!isReliable && this.#queue.size >= this.#capacity) {
       this.#dropped++;
+      this.cursor?.lose();
       if (this.#overflow === "error") this.#queue.end(new RangeError("the queue overflowed"));
       // What is repaired is never lost, however old: it waits within its window.
       const gone =
@@ -159,6 +166,7 @@ export class Subscription
         return;
       }
     }
+    this.cursor?.arrive(message.sequence);
     if (!this.#queue.push({ message, taken, isReliable })) taken?.take();
   }
 
@@ -166,6 +174,7 @@ export class Subscription
   onLost(error: unknown): void {
     if (!this.#isActive) return;
     this.#isActive = false;
+    this.cursor?.lose();
     this.announce("lost", { error });
   }
 

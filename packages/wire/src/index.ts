@@ -152,11 +152,13 @@ export {
   MAX_CHANNEL_NAME_SIZE,
 } from "./channel-name.ts";
 export {
+  type ChannelPosition,
   decodeMembership,
   encodeMembership,
   type MembershipAck,
   type MembershipMessage,
   MembershipReason,
+  type PositionRequest,
   type SubscribeMessage,
   type UnsubscribeMessage,
 } from "./membership.ts";

@@ -42,31 +42,63 @@ export interface MembershipAck {
   readonly reason: MembershipReason;
 }
 
-/** One event of subprotocol `0x0A00` (§9.4). */
-export type MembershipMessage = SubscribeMessage | UnsubscribeMessage | MembershipAck;
+/** A subscriber asks how far a channel is: netmesh only (docs/protocol/channels.md). */
+export interface PositionRequest {
+  readonly type: "position-request";
+  /** Unpredictable; the answer repeats it. */
+  readonly nonce: bigint;
+  readonly channel: string;
+}
+
+/** The publisher's answer to a {@link PositionRequest}, of the time when it was sent. */
+export interface ChannelPosition {
+  readonly type: "position";
+  readonly nonce: bigint;
+  /** Sequence of the packet with the next event of the channel for this subscriber, or less; at most 2^53 - 1. */
+  readonly sequence: number;
+  /** How many events were published on the channel before it, u64. */
+  readonly position: bigint;
+}
+
+/** One event of subprotocol `0x0A00` (§9.4), two of which only netmesh nodes know. */
+export type MembershipMessage =
+  | SubscribeMessage
+  | UnsubscribeMessage
+  | MembershipAck
+  | PositionRequest
+  | ChannelPosition;
 
 const SUBSCRIBE = 0;
 const UNSUBSCRIBE = 1;
 const ACK = 2;
+const POSITION_REQUEST = 0x80;
+const POSITION = 0x81;
 
 const NAME_LENGTH_OFFSET = 9;
 const NAME_OFFSET = 10;
 const ACK_SIZE = 11;
+const POSITION_SIZE = 25;
 const NO_BYTES = new Uint8Array(0);
 
 /**
  * Encodes a membership message into new bytes (§9.4).
- * @throws {WireError} `invalid-argument` (nonce, reason, empty or over-long queue group), `invalid-channel-name`,
+ * @throws {WireError} `invalid-argument` (nonce, reason, sequence, position, empty or over-long queue group), `invalid-channel-name`,
  * `message-too-large` (token above 65535 bytes).
  */
 export function encodeMembership(message: MembershipMessage): Uint8Array {
   assertU64(message.nonce, "nonce");
   if (message.type === "ack") return encodeAck(message);
+  if (message.type === "position") return encodePosition(message);
   assertChannelName(message.channel);
-  return message.type === "subscribe" ? encodeSubscribe(message) : encodeHead(UNSUBSCRIBE, message, 0);
+  if (message.type === "subscribe") return encodeSubscribe(message);
+  return encodeHead(message.type === "unsubscribe" ? UNSUBSCRIBE : POSITION_REQUEST, message, 0);
 }
 
-function encodeHead(kind: number, message: SubscribeMessage | UnsubscribeMessage, tail: number): Uint8Array {
+function encodeHead(
+  kind: number,
+  message: SubscribeMessage | UnsubscribeMessage | PositionRequest,
+  tail: number,
+): Uint8Array {
   const name = encodeUtf8(message.channel);
   const bytes = new Uint8Array(NAME_OFFSET + name.length + tail);
   bytes[0] = kind;
@@ -110,20 +142,37 @@ function encodeAck(message: MembershipAck): Uint8Array {
   return bytes;
 }
 
+function encodePosition({ nonce, sequence, position }: ChannelPosition): Uint8Array {
+  if (!Number.isSafeInteger(sequence) || sequence < 0) {
+    throw new WireError("invalid-argument", `sequence must be 0..2^53 - 1, got ${sequence}`, sequence);
+  }
+  assertU64(position, "position");
+  const bytes = new Uint8Array(POSITION_SIZE);
+  bytes[0] = POSITION;
+  writeU64(bytes, 1, nonce);
+  writeU64(bytes, 9, BigInt(sequence));
+  writeU64(bytes, 17, position);
+  return bytes;
+}
+
 /**
  * Decodes a membership message (§9.4). A subscribe may end behind the name or behind the token.
  * `undefined` for every other truncation, trailing bytes, and unknown or invalid values.
  */
 export function decodeMembership(bytes: Uint8Array): MembershipMessage | undefined {
-  if (bytes[0] === ACK) return decodeAck(bytes);
-  if ((bytes[0] !== SUBSCRIBE && bytes[0] !== UNSUBSCRIBE) || bytes.length < NAME_OFFSET) return undefined;
+  const kind = bytes[0];
+  if (kind === ACK) return decodeAck(bytes);
+  if (kind === POSITION) return decodePosition(bytes);
+  if (kind !== SUBSCRIBE && kind !== UNSUBSCRIBE && kind !== POSITION_REQUEST) return undefined;
+  if (bytes.length < NAME_OFFSET) return undefined;
   const nonce = readU64(bytes, 1);
   const nameEnd = NAME_OFFSET + (bytes[NAME_LENGTH_OFFSET] as number);
   if (nameEnd > bytes.length) return undefined;
   const channel = decodeUtf8(bytes.subarray(NAME_OFFSET, nameEnd));
   if (channel === undefined || !isChannelName(channel)) return undefined;
-  if (bytes[0] === SUBSCRIBE) return decodeSubscribeTail(bytes, nameEnd, nonce, channel);
-  return nameEnd === bytes.length ? { type: "unsubscribe", nonce, channel } : undefined;
+  if (kind === SUBSCRIBE) return decodeSubscribeTail(bytes, nameEnd, nonce, channel);
+  if (nameEnd !== bytes.length) return undefined;
+  return { type: kind === UNSUBSCRIBE ? "unsubscribe" : "position-request", nonce, channel };
 }
 
 function decodeSubscribeTail(
@@ -152,6 +201,13 @@ function decodeAck(bytes: Uint8Array): MembershipAck | undefined {
   const reason = bytes[10] as number;
   if (bytes.length !== ACK_SIZE || accepted > 1 || !isReason(reason)) return undefined;
   return { type: "ack", nonce: readU64(bytes, 1), accepted: accepted === 1, reason };
+}
+
+function decodePosition(bytes: Uint8Array): ChannelPosition | undefined {
+  if (bytes.length !== POSITION_SIZE) return undefined;
+  const sequence = Number(readU64(bytes, 9));
+  if (!Number.isSafeInteger(sequence)) return undefined;
+  return { type: "position", nonce: readU64(bytes, 1), sequence, position: readU64(bytes, 17) };
 }
 
 function isReason(reason: number): reason is MembershipReason {

@@ -89,6 +89,33 @@ describe("channel membership", () => {
     }
   });
 
+  test("the question how far a channel is, and its answer, come through as they were", () => {
+    const question = { type: "position-request", nonce: 5n, channel: "ab" } as const;
+    expect(hex(encodeMembership(question))).toBe("800500000000000000026162");
+    expect(decodeMembership(encodeMembership(question))).toEqual(question);
+    const answer = { type: "position", nonce: 5n, sequence: 258, position: 2n ** 64n - 1n } as const;
+    expect(hex(encodeMembership(answer))).toBe("8105000000000000000201000000000000ffffffffffffffff");
+    expect(decodeMembership(encodeMembership(answer))).toEqual(answer);
+  });
+
+  test("a question or an answer that is cut, too long or beyond what a sequence can be is none", () => {
+    const refused = [
+      "8005000000000000000261",
+      "80050000000000000002616200",
+      "800500000000000000024142",
+      "8105000000000000000201000000000000ffffffffffffff",
+      "8105000000000000000201000000000000ffffffffffffffff00",
+      "8105000000000000000000000000002000ffffffffffffffff",
+    ];
+    for (const bytes of refused) expect(decodeMembership(unhex(bytes)), bytes).toBeUndefined();
+    const answer = { type: "position", nonce: 5n, sequence: 0, position: 0n } as const;
+    for (const wrong of [{ sequence: -1 }, { sequence: 2 ** 53 }, { position: 2n ** 64n }]) {
+      expect(() => encodeMembership({ ...answer, ...wrong })).toThrow(
+        expect.objectContaining({ code: "invalid-argument" }),
+      );
+    }
+  });
+
   test("the largest token and group fit", () => {
     const message = {
       type: "subscribe",

@@ -79,7 +79,14 @@ const DECODERS: Record<string, [Decoder, Uint8Array[]]> = {
     (bytes) => wire.decodeHandshakePayload(bytes),
     [wire.encodeHandshakePayload({ nodeId: 1n, features: 7 })],
   ],
-  decodeMembership: [(bytes) => wire.decodeMembership(bytes), seeds(channels.membership)],
+  decodeMembership: [
+    (bytes) => wire.decodeMembership(bytes),
+    [
+      ...seeds(channels.membership),
+      wire.encodeMembership({ type: "position-request", nonce: 1n, channel: "a" }),
+      wire.encodeMembership({ type: "position", nonce: 1n, sequence: 2, position: 3n }),
+    ],
+  ],
   decodeReflex: [(bytes) => wire.decodeReflex(bytes), seeds(traversal.reflex)],
   readAddressBlock: [(bytes, random) => wire.readAddressBlock(bytes, random & 3), seeds(traversal.reflex)],
   decodeRendezvous: [(bytes) => wire.decodeRendezvous(bytes), seeds(traversal.rendezvous)],

@@ -1,8 +1,8 @@
-import type { Identity } from "@netmesh/crypto";
+import type { Identity, X25519KeyPair } from "@netmesh/crypto";
 import { DaemonError } from "../errors.ts";
 import type { DaemonHandle } from "../runtime/daemon-handle.ts";
 import type { DaemonRuntime, SpawnOptions } from "../runtime/daemon-runtime.ts";
-import type { StateSnapshot } from "../state/snapshot.ts";
+import { openSnapshotIdentity, type StateSnapshot, sealSnapshot } from "../state/snapshot.ts";
 import { type DaemonTime, platformTime } from "../time.ts";
 import { type SnapshotStore, SnapshotStoreError, type SnapshotSummary } from "./snapshot-store.ts";
 
@@ -26,10 +26,23 @@ export interface SnapshotKeeperOptions {
   readonly everyEvents?: number;
   /** Snapshots under way at once, 1 or more; 4 by default. More wait, one for each daemon. */
   readonly maxConcurrent?: number;
+  /**
+   * The X25519 key pair of this node: with it snapshots carry the key of their daemon, sealed for this node, so that `restore` needs to be told
+   * of none.
+   */
+  readonly staticKey?: X25519KeyPair;
   /** Told of every snapshot. What it throws is ignored. */
   readonly onEvent?: (event: KeeperEvent) => void;
   /** The platform's by default. */
   readonly time?: DaemonTime;
+}
+
+/** What comes back when a runtime is started. */
+export interface RestoreOptions extends Pick<SpawnOptions, "config" | "signal"> {
+  /** The key of a daemon; by default, and where it gives none, the one that is sealed in the snapshot. */
+  readonly identityOf?: (summary: SnapshotSummary) => Identity | undefined | Promise<Identity | undefined>;
+  /** Whether the daemon belongs here; all do by default. */
+  readonly isOwn?: (summary: SnapshotSummary) => boolean;
 }
 
 /** What a keeper has done. */
@@ -50,7 +63,7 @@ export interface SnapshotKeeperStats {
 export interface RestoreReport {
   /** Daemons that go on from their last snapshot. */
   readonly restored: readonly DaemonHandle[];
-  /** Snapshots without an identity, or whose daemon lives here already. */
+  /** Snapshots without an identity, of a daemon that does not belong here, or that lives here already. */
   readonly skipped: readonly SnapshotSummary[];
   /** Snapshots from which no daemon could be made, and why. They stay in the store. */
   readonly failed: readonly { readonly summary: SnapshotSummary; readonly error: unknown }[];
@@ -72,7 +85,8 @@ interface Watched {
 
 /**
  * Stores snapshots of a runtime's daemons: from time to time, every so many events, and when asked. Of several requests for one daemon
- * that come while it is being stored, one snapshot more is the answer. Stateless daemons are left out.
+ * that come while it is being stored, one snapshot more is the answer. Stateless daemons are left out, and so are the members of groups, which
+ * their group makes anew.
  */
 export class SnapshotKeeper {
   readonly #runtime: DaemonRuntime;
@@ -80,6 +94,7 @@ export class SnapshotKeeper {
   readonly #intervalMs: number | undefined;
   readonly #everyEvents: number;
   readonly #maxConcurrent: number;
+  readonly #staticKey: X25519KeyPair | undefined;
   readonly #onEvent: ((event: KeeperEvent) => void) | undefined;
   readonly #time: DaemonTime;
   readonly #stopObserving: () => void;
@@ -108,6 +123,7 @@ export class SnapshotKeeper {
     this.#intervalMs = intervalMs;
     this.#everyEvents = everyEvents;
     this.#maxConcurrent = maxConcurrent;
+    this.#staticKey = options.staticKey;
     this.#onEvent = onEvent;
     this.#time = time;
     this.#stopObserving = runtime.observeDeliveries((originHash) => this.#observe(originHash));
@@ -144,28 +160,32 @@ export class SnapshotKeeper {
   }
 
   /**
-   * Makes the daemons of all stored snapshots whose identity `identityOf` gives, each from its newest that is not damaged; the runtime has
-   * to be ready. Rejects only when the store cannot be listed.
+   * Makes the daemons of all stored snapshots whose identity is known, each from its newest that is not damaged; the runtime has to be ready.
+   * A key that is sealed in a snapshot and cannot be opened is a failure of that one. Rejects only when the store cannot be listed.
    */
-  async restore(
-    identityOf: (summary: SnapshotSummary) => Identity | undefined | Promise<Identity | undefined>,
-    options: Pick<SpawnOptions, "config" | "signal"> = {},
-  ): Promise<RestoreReport> {
+  async restore(options: RestoreOptions = {}): Promise<RestoreReport> {
+    const { identityOf, isOwn, ...spawnOptions } = options;
     const restored: DaemonHandle[] = [];
     const skipped: SnapshotSummary[] = [];
     const failed: { summary: SnapshotSummary; error: unknown }[] = [];
     const fellBack: bigint[] = [];
     for (const summary of await this.#store.list()) {
       try {
-        const identity =
-          this.#runtime.kindOf(summary.originHash) === undefined ? await identityOf(summary) : undefined;
-        const stored = identity === undefined ? undefined : await this.#store.get(summary.entityId);
-        if (identity === undefined || stored === undefined) {
+        const isWanted = this.#runtime.daemon(summary.originHash) === undefined && isOwn?.(summary) !== false;
+        const given = isWanted ? await identityOf?.(summary) : undefined;
+        const isKnown = given !== undefined || (isWanted && this.#staticKey !== undefined);
+        const stored = isKnown ? await this.#store.get(summary.entityId) : undefined;
+        const identity = stored === undefined ? undefined : (given ?? this.#open(stored.snapshot));
+        if (stored === undefined || identity === undefined) {
           skipped.push(summary);
           continue;
         }
         const { kind, snapshot, damaged } = stored;
-        restored.push(await this.#runtime.spawnFromSnapshot(kind, snapshot, { ...options, identity }));
+        try {
+          restored.push(await this.#runtime.spawnFromSnapshot(kind, snapshot, { ...spawnOptions, identity }));
+        } finally {
+          if (identity !== given) identity.zeroize();
+        }
         this.#lastCreatedAt.set(summary.originHash, snapshot.createdAt);
         if (damaged > 0) fellBack.push(summary.originHash);
       } catch (error) {
@@ -207,7 +227,11 @@ export class SnapshotKeeper {
   }
 
   #observe(originHash: bigint): void {
-    const watched = this.#watched.get(originHash) ?? this.#watch(originHash);
+    let watched = this.#watched.get(originHash);
+    if (watched === undefined) {
+      if (this.#runtime.isMember(originHash)) return;
+      watched = this.#watch(originHash);
+    }
     watched.events++;
     if (++watched.sinceAttempt < this.#everyEvents || watched.next !== undefined) return;
     this.#request(originHash, watched).catch(() => {});
@@ -280,10 +304,10 @@ export class SnapshotKeeper {
     watched.sinceAttempt = 0;
     let covered = 0;
     let putting: Promise<boolean> | undefined;
-    const taken = await this.#runtime.snapshot(originHash, (snapshot) => {
+    const taken = await this.#runtime.snapshot(originHash, (snapshot, identity) => {
       covered = watched.events;
       // Begun while the daemon lives here: whoever deletes it after it has left comes later.
-      putting = this.#store.put(this.#newerThanLast(originHash, snapshot), kind);
+      putting = this.#store.put(this.#sealed(this.#newerThanLast(originHash, snapshot), identity), kind);
     });
     if (taken === undefined || putting === undefined) return false;
     if (!(await putting)) {
@@ -301,6 +325,15 @@ export class SnapshotKeeper {
     const unique = last === undefined || createdAt > last ? createdAt : last + 1n;
     this.#lastCreatedAt.set(originHash, unique);
     return unique === createdAt ? snapshot : { ...snapshot, createdAt: unique };
+  }
+
+  #sealed(snapshot: StateSnapshot, identity: Identity): StateSnapshot {
+    if (this.#staticKey === undefined || identity.isPublicOnly) return snapshot;
+    return sealSnapshot(snapshot, identity, { targetPublicKey: this.#staticKey.publicKey });
+  }
+
+  #open(snapshot: StateSnapshot): Identity | undefined {
+    return this.#staticKey && openSnapshotIdentity(snapshot, { target: this.#staticKey });
   }
 
   /** Forgets a daemon that is gone or stateless, unless somebody waits for it. */

@@ -18,18 +18,28 @@ export interface LocalMembersOwner {
 /** The members of groups that live on this node: in its runtime, as any other daemon. */
 export class LocalMembers implements RemoteMembers {
   readonly #owner: LocalMembersOwner;
+  /** Those that were placed here and not removed: as many as groups have. */
+  readonly #origins: Set<bigint> = new Set();
 
   constructor(owner: LocalMembersOwner) {
     this.#owner = owner;
   }
 
   /** As `DaemonRuntime.spawn`. */
-  place(member: MemberPlan): Promise<void> {
-    return this.#owner.spawnMember(member);
+  async place(member: MemberPlan): Promise<void> {
+    const { originHash } = member.identity;
+    await this.#owner.spawnMember(member);
+    this.#origins.add(originHash);
+  }
+
+  /** Whether it is a daemon that was placed here. */
+  has(originHash: bigint): boolean {
+    return this.#origins.has(originHash);
   }
 
   /** As `DaemonRuntime.stop`, whether it is there or not. */
   async remove({ originHash }: MemberAddress): Promise<void> {
+    this.#origins.delete(originHash);
     if (this.#owner.daemons.get(originHash) !== undefined) await this.#owner.stopMember(originHash);
   }
 

@@ -5,6 +5,7 @@ import { hexId, messageOf } from "../errors.ts";
 import type { FactoryEntry } from "../factory-registry.ts";
 import type { CausalEvent } from "../state/causal-event.ts";
 import { decodeSnapshot, openSnapshotIdentity, type StateSnapshot } from "../state/snapshot.ts";
+import type { Subscription } from "../state/subscription-ledger.ts";
 import { type FailureReason, failureOf, MigrationError, stateFailed } from "./failure-reason.ts";
 import type { SnapshotReady } from "./messages.ts";
 import type { MigrationContext } from "./migration-context.ts";
@@ -283,12 +284,15 @@ export function arrivingIdentity(
   }
 }
 
-/** Asks for the memberships of a daemon that has arrived, without waiting (§24). */
-export function rebind({ options, emit }: MigrationContext, host: DaemonHost): void {
+/** Asks for memberships of a daemon that has arrived, by default all, without waiting (§24). */
+export function rebind(
+  { options, emit }: MigrationContext,
+  { originHash, ledger }: DaemonHost,
+  subscriptions: readonly Subscription[] = ledger.subscriptions(),
+): void {
   const { channels } = options;
   if (channels === undefined) return;
-  const { originHash } = host;
-  for (const subscription of host.ledger.subscriptions()) {
+  for (const subscription of subscriptions) {
     const { publisher, channel, token } = subscription;
     void (async () => await channels.subscribe(publisher, channel, token, originHash))().catch(
       (cause: unknown) => emit({ kind: "subscription-failed", originHash, subscription, cause }),

@@ -18,6 +18,7 @@ import {
 } from "./migrator-options.ts";
 import { type AddressedMessage, MigrationOrchestrator, type MigrationRecord } from "./orchestrator.ts";
 import { isAfter } from "./phases.ts";
+import type { SourceRecord } from "./source.ts";
 
 /** Migrations that one node may conduct at once; further ones are refused. */
 export const MAX_MIGRATIONS = 1024;
@@ -52,6 +53,10 @@ interface Job {
   replayGoal: bigint | undefined;
   pausedAtMs: number | undefined;
   pauseMs: number | undefined;
+  /** Whether it is being recorded that the daemon leaves. */
+  isLeaving: boolean;
+  /** The daemon that was let go here. */
+  entityId: Uint8Array | undefined;
 }
 
 /** What a conductor is told from elsewhere in the migrator. */
@@ -143,6 +148,8 @@ export class Conductor implements MigrationOwner {
       replayGoal: undefined,
       pausedAtMs: undefined,
       pauseMs: undefined,
+      isLeaving: false,
+      entityId: undefined,
     };
     this.#jobs.set(originHash, job);
     try {
@@ -349,9 +356,33 @@ export class Conductor implements MigrationOwner {
 
   /** The target has replayed so far: once that is all, the daemon is let go. */
   #confirmed(job: Job, replayedSeq: bigint): void {
-    const { originHash, targetNode } = job.migration;
+    const { originHash } = job.migration;
     const moving = this.#departures.source.get(originHash);
     if (job.replayGoal === undefined || replayedSeq < job.replayGoal || moving === undefined) return;
+    if (job.isLeaving) return;
+    job.isLeaving = true;
+    const recording = this.#departures.recordLeaving(moving);
+    if (recording === undefined) {
+      this.#letGo(job, moving);
+      return;
+    }
+    recording.then(
+      () => this.#letGo(job, moving),
+      (error: unknown) => {
+        this.#departures.withdrawLeaving(originHash);
+        this.#fail(job, asMigrationError(originHash, error));
+      },
+    );
+  }
+
+  /** Removes the daemon here and tells the target to go on, unless the move was given up meanwhile. */
+  #letGo(job: Job, moving: SourceRecord): void {
+    const { originHash, targetNode } = job.migration;
+    if (this.#jobs.get(originHash) !== job || this.#departures.source.get(originHash) !== moving) {
+      this.#departures.withdrawLeaving(originHash);
+      return;
+    }
+    job.entityId = moving.host.identity.entityId;
     job.migration.setLiveCopy({ kind: "undecided", source: this.#context.nodeId, target: targetNode });
     this.#departures.letGo(moving, [], job.transportIdentity);
     this.#answer(job, () => this.orchestrator.onCleanupComplete(originHash, this.#context.nowMs()));
@@ -407,6 +438,7 @@ export class Conductor implements MigrationOwner {
     const { migration } = job;
     if (job.pausedAtMs !== undefined) job.pauseMs = this.#context.nowMs() - job.pausedAtMs;
     this.#jobs.delete(migration.originHash);
+    if (job.entityId !== undefined) void this.#departures.settle(migration.originHash, job.entityId);
     migration.succeed({
       node: migration.targetNode,
       form: "net",
@@ -422,6 +454,9 @@ export class Conductor implements MigrationOwner {
     if (this.#jobs.get(originHash) !== job) return;
     const phase = job.record?.phase;
     const { record } = job;
+    if (job.entityId !== undefined && this.#context.options.store !== undefined) {
+      this.#context.heldBack.set(originHash, { originHash, node: targetNode, why: "departed" });
+    }
     this.#end(job);
     if (phase !== undefined && isAfter(phase, "replay") && !this.#isLocal(job)) {
       job.migration.setLiveCopy({ kind: "undecided", source: sourceNode, target: targetNode });
@@ -461,6 +496,7 @@ export class Conductor implements MigrationOwner {
     job.events = [];
     job.replayGoal = undefined;
     job.pausedAtMs = undefined;
+    job.isLeaving = false;
   }
 }
 

@@ -10,6 +10,8 @@ import {
 import type { Subscription } from "../state/subscription-ledger.ts";
 import { bufferedEventMessages, renumbered } from "./event-buffer.ts";
 import { type FailureReason, failureOf, MigrationError, stateFailed } from "./failure-reason.ts";
+import { handoverMarkers, markerName, putHandoverMarker } from "./handover/handover-marker.ts";
+import type { HeldBackDaemon } from "./held-back.ts";
 import type { MigrationMessage } from "./messages.ts";
 import type { MigrationContext } from "./migration-context.ts";
 import { chunkCount, snapshotChunk } from "./snapshot-chunks.ts";
@@ -186,6 +188,8 @@ export class Departures {
     try {
       const events = await this.cutover(record);
       if (this.source.get(originHash) !== record) return;
+      await this.recordLeaving(record);
+      if (this.source.get(originHash) !== record) return this.withdrawLeaving(originHash);
       this.#sendAll(record.target, events);
       this.letGo(record, events, true);
       this.#context.send(orchestrator, { type: "cleanup-complete", originHash });
@@ -198,6 +202,48 @@ export class Departures {
   async cutover(record: SourceRecord): Promise<MigrationMessage[]> {
     const events = await this.source.cutover(record.originHash);
     return bufferedEventMessages(record.originHash, renumbered(events, record.snapshot.throughSeq));
+  }
+
+  /** Goes on with what the store knows, and says what that is: daemons that left in the messages of Net, unconfirmed. */
+  async restart(): Promise<HeldBackDaemon[]> {
+    const heldBack: HeldBackDaemon[] = [];
+    for (const { originHash, node } of await handoverMarkers(this.#context.store, "departed")) {
+      this.remember(originHash, { target: node, orchestrator: this.#context.nodeId, events: [] });
+      heldBack.push({ originHash, node, why: "departed" });
+    }
+    return heldBack;
+  }
+
+  /**
+   * Records that a daemon leaves in the messages of Net, before it does: after a crash it is not restored here while it may live at the target.
+   * Undefined when nothing outlives the process anyway.
+   */
+  recordLeaving({ originHash, target, host }: SourceRecord): Promise<void> | undefined {
+    const { store } = this.#context.options;
+    if (store === undefined) return undefined;
+    const { entityId } = host.identity;
+    const marker = { originHash, moveId: 0n, node: target, entityId, isCommitted: true };
+    return putHandoverMarker(store, "departed", marker);
+  }
+
+  /** Takes that back. Should the store fail, the daemon is held back at the next start, and can be reclaimed. */
+  withdrawLeaving(originHash: bigint): void {
+    void this.#context.options.store?.deleteMarker(markerName("departed", originHash)).catch(() => {});
+  }
+
+  /**
+   * Deletes what the store has of a daemon that lives elsewhere for certain, or is back: the snapshot before the record, so that no start finds
+   * it without. Should the store fail, the record stays. Never rejects.
+   */
+  async settle(originHash: bigint, entityId: Uint8Array): Promise<void> {
+    const { store } = this.#context.options;
+    if (store === undefined) return;
+    try {
+      await store.forget(entityId);
+      await store.deleteMarker(markerName("departed", originHash));
+    } catch {
+      // The record is still there, and says what is to be done.
+    }
   }
 
   /** Removes the daemon of a move, with its key where that has travelled, and its memberships (§24). */
@@ -237,6 +283,8 @@ export class Departures {
 
   /** Forgets that a daemon has left, as it is back. */
   forget(originHash: bigint): void {
+    const { heldBack } = this.#context;
+    if (heldBack.get(originHash)?.why === "departed") heldBack.delete(originHash);
     this.#departed.delete(originHash);
   }
 

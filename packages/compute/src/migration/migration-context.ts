@@ -1,6 +1,7 @@
 import type { RuntimeParts } from "../runtime/peer-network.ts";
 import type { HandoverMessage } from "./handover/handover-messages.ts";
 import type { HandoverStore } from "./handover-store.ts";
+import type { HeldBackDaemon } from "./held-back.ts";
 import type { MigrationMessage } from "./messages.ts";
 import type { MigrationEvent, MigratorOptions, MigratorStats } from "./migrator-options.ts";
 
@@ -10,6 +11,8 @@ export interface MigrationContext {
   readonly options: MigratorOptions;
   readonly store: HandoverStore;
   readonly stats: MigratorStats;
+  /** Daemons in the store that are not to be restored, by origin: no more than it has markers. */
+  readonly heldBack: Map<bigint, HeldBackDaemon>;
   /** Id of this node. */
   readonly nodeId: bigint;
   /** Time in milliseconds. */

@@ -6,8 +6,10 @@ import { Departures } from "./departures.ts";
 import { type FailureReason, MigrationError } from "./failure-reason.ts";
 import { HandoverArrivals } from "./handover/handover-arrivals.ts";
 import { HandoverDepartures } from "./handover/handover-departures.ts";
+import { markerName } from "./handover/handover-marker.ts";
 import { decodeHandoverMessage, encodeHandoverMessage } from "./handover/handover-messages.ts";
 import { VolatileHandoverStore } from "./handover-store.ts";
+import type { HeldBackDaemon } from "./held-back.ts";
 import { decodeMigrationMessage, encodeMigrationMessage, type MigrationMessage } from "./messages.ts";
 import type { Migration } from "./migration.ts";
 import type { MigrationContext } from "./migration-context.ts";
@@ -20,6 +22,7 @@ import type {
 } from "./migrator-options.ts";
 import type { MigrationPhase } from "./phases.ts";
 import { movedAway } from "./source.ts";
+import type { TargetRecord } from "./target.ts";
 
 const TICK_MS = 250;
 /** Messages that a node sends itself in answer to one. */
@@ -63,6 +66,7 @@ export class Migrator implements PeerMessageHandler {
       options,
       store: options.store ?? new VolatileHandoverStore(),
       stats: this.#stats,
+      heldBack: new Map(),
       nodeId: parts.network.nodeId,
       nowMs: () => Number(parts.time.unixTimeNs() / 1_000_000n),
       send: (to, message) => this.#send(to, message),
@@ -105,6 +109,10 @@ export class Migrator implements PeerMessageHandler {
     const { network } = this.#parts;
     const isHandover = source === this.#context.nodeId && options.form !== "net";
     if (isHandover && network.openStream !== undefined && network.isNetmesh?.(target) === true) {
+      const { transportIdentity = true } = options;
+      const needsKey = transportIdentity && network.staticKeyOf(target) === undefined;
+      if (needsKey) await network.learnStaticKey?.(target, originHash);
+      this.#requireReady();
       return await this.#handingOver.start(originHash, target, options);
     }
     return await this.#conductor.start(originHash, source, target, options);
@@ -150,12 +158,40 @@ export class Migrator implements PeerMessageHandler {
     return node === undefined ? this.#departures.explainAbsence(originHash) : movedAway(originHash, node);
   }
 
-  /** Goes on with handovers that a crash or shutdown has left undecided; called by the runtime. Rejects with what the store does. */
+  /** Goes on with moves that a crash or shutdown has left undecided; called by the runtime. Rejects with what the store does. */
   async start(): Promise<void> {
     if (this.#context.options.store === undefined) return;
-    await this.#handingOver.restart();
-    await this.#takingOver.restart();
+    const found = [
+      ...(await this.#departures.restart()),
+      ...(await this.#takingOver.restart()),
+      ...(await this.#handingOver.restart()),
+    ];
+    for (const daemon of found) this.#context.heldBack.set(daemon.originHash, daemon);
     this.#arm();
+  }
+
+  /** The daemons in the store that must not be restored here, as they live elsewhere or may. */
+  heldBack(): HeldBackDaemon[] {
+    return [...this.#context.heldBack.values()];
+  }
+
+  /**
+   * The application knows that a daemon which left in the messages of Net does not live where it went, and never will: its snapshot may be restored
+   * here. Resolves once that is stored. Rejects with `already-migrating` for one that is decided about by its other node, and as the store does;
+   * resolves to false for any other.
+   */
+  async reclaim(originHash: bigint): Promise<boolean> {
+    const { heldBack, store } = this.#context;
+    const found = heldBack.get(originHash);
+    if (found === undefined) return false;
+    if (found.why !== "departed") {
+      const text = `${hexId(found.node)} decides about ${hexId(originHash)}`;
+      throw new MigrationError("already-migrating", text, { originHash, node: found.node });
+    }
+    await store.deleteMarker(markerName("departed", originHash));
+    heldBack.delete(originHash);
+    this.#departures.forget(originHash);
+    return true;
   }
 
   /** Takes a message of subprotocol 0x0500; called by the network. */
@@ -261,8 +297,14 @@ export class Migrator implements PeerMessageHandler {
     const record = target.get(originHash) ?? target.completed(originHash);
     if (record?.orchestrator !== from) return false;
     this.#departures.forget(originHash);
-    void this.#arrivals.onActivateTarget(originHash);
+    void this.#activate(originHash, target.get(originHash));
     return true;
+  }
+
+  /** What this node had stored of the daemon is of an earlier life here. */
+  async #activate(originHash: bigint, arriving: TargetRecord | undefined): Promise<void> {
+    if (arriving !== undefined) await this.#departures.settle(originHash, arriving.host.identity.entityId);
+    await this.#arrivals.onActivateTarget(originHash);
   }
 
   #onFailed(originHash: bigint, reason: FailureReason, from: bigint): void {

@@ -22,7 +22,7 @@ import { type FactoryEntry, type FactoryPlan, FactoryRegistry } from "../factory
 import { ForkGroup, type ForkGroupConfig } from "../groups/fork-group.ts";
 import type { GroupContext } from "../groups/group-members.ts";
 import { LocalMembers } from "../groups/local-members.ts";
-import type { MemberPlan, RuntimePlacement } from "../groups/member-hosting.ts";
+import type { MemberPlan, RemoteMembers, RuntimePlacement } from "../groups/member-hosting.ts";
 import { ReplicaGroup, type ReplicaGroupConfig } from "../groups/replica-group.ts";
 import { StandbyGroup, type StandbyGroupConfig } from "../groups/standby-group.ts";
 import type { CausalEvent } from "../state/causal-event.ts";
@@ -455,19 +455,23 @@ export class DaemonRuntime {
    * Gives a daemon an event; resolves to its outputs once they are in its chain. As `DaemonHost.deliver`, and rejects with `not-found`.
    * Events of one caller are processed in the order of the calls, also when it does not wait.
    */
-  deliver(originHash: bigint, event: CausalEvent): Promise<readonly CausalEvent[]> {
+  deliver(originHash: bigint, event: CausalEvent, onTaken?: () => void): Promise<readonly CausalEvent[]> {
     try {
-      return Promise.resolve(this.deliverNow(originHash, event));
+      return Promise.resolve(this.deliverNow(originHash, event, onTaken));
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   /** As `deliver`, without a promise where the daemon answers at once: then it returns the outputs, or throws. */
-  deliverNow(originHash: bigint, event: CausalEvent): Awaitable<readonly CausalEvent[]> {
+  deliverNow(
+    originHash: bigint,
+    event: CausalEvent,
+    onTaken?: () => void,
+  ): Awaitable<readonly CausalEvent[]> {
     this.#requireReady();
     requireEvent(event);
-    const outputs = this.#daemons.require(originHash).deliver(event);
+    const outputs = this.#daemons.require(originHash).deliver(event, onTaken);
     if (this.#observers.size === 0) return outputs;
     if (!isPromiseLike(outputs)) return this.#observe(originHash, event, outputs);
     return outputs.then((settledOutputs) => this.#observe(originHash, event, settledOutputs));
@@ -492,15 +496,37 @@ export class DaemonRuntime {
   }
 
   /**
-   * A snapshot of a daemon; undefined when it is stateless. In the daemon's turn `onTaken` is called with it: no delivery is between the two.
-   * Rejects with `not-found` and as `DaemonHost.snapshot`.
+   * A snapshot of a daemon; undefined when it is stateless. In the daemon's turn `onTaken` is called with it and the daemon's key, which stays the
+   * runtime's: no delivery is between the two. Rejects with `not-found` and as `DaemonHost.snapshot`.
    */
   async snapshot(
     originHash: bigint,
-    onTaken?: (snapshot: StateSnapshot) => void,
+    onTaken?: (snapshot: StateSnapshot, identity: Identity) => void,
   ): Promise<StateSnapshot | undefined> {
     this.#requireReady();
-    return await this.#daemons.require(originHash).snapshot(onTaken);
+    const host = this.#daemons.require(originHash);
+    return await host.snapshot(onTaken && ((snapshot) => onTaken(snapshot, host.identity)));
+  }
+
+  /** A daemon that lives here; undefined for any other. Never gated by the state. */
+  daemon(originHash: bigint): DaemonHandle | undefined {
+    const host = this.#daemons.get(originHash);
+    return host && new DaemonHandle(this.#handleOwner, host);
+  }
+
+  /** All daemons that live here. Never gated by the state. */
+  daemons(): DaemonHandle[] {
+    return this.#daemons.origins().map((originHash) => this.daemon(originHash) as DaemonHandle);
+  }
+
+  /** The members of groups that live here, for a {@link MemberHost}. */
+  get members(): RemoteMembers {
+    return this.#groupContext.local;
+  }
+
+  /** Whether a daemon that lives here belongs to a group. Never gated by the state. */
+  isMember(originHash: bigint): boolean {
+    return this.#groupContext.local.has(originHash);
   }
 
   /** The kind of a daemon that lives here or may; undefined for any other. Never gated by the state. */

@@ -14,8 +14,13 @@ export interface PeerNetwork {
   setHandler(handler: PeerMessageHandler | undefined): void;
   /** Sends one message, which it copies; false when there is no session with the node. */
   send(node: bigint, message: Uint8Array): boolean;
-  /** X25519 static key of a node, for which a daemon's key can be sealed; undefined unless this node began the session (§23). */
+  /** X25519 static key of a node, for which a daemon's key can be sealed; undefined unless this node began the session (§23), or has asked for it. */
   staticKeyOf(node: bigint): Uint8Array | undefined;
+  /**
+   * Asks a netmesh node whose identity is proven for its static key, which `staticKeyOf` then knows; for the move of that daemon. Whether it is known.
+   * Rejects with `compute-not-supported`.
+   */
+  learnStaticKey?(node: bigint, originHash: bigint): Promise<boolean>;
   /** Whether the node is known to be netmesh, and not of the reference; without, all are taken to be the latter. */
   isNetmesh?(node: bigint): boolean;
   /** Opens a stream to a netmesh node, whose handler gets it by `acceptStream`. Rejects when there is no session. */
@@ -70,6 +75,17 @@ export interface RuntimePeers {
   readonly createHandler: (parts: RuntimeParts) => PeerMessageHandler;
 }
 
+/** A channel that was subscribed to for a daemon that is on its way here. Both end it; the first of them counts. */
+export interface PreparedChannel {
+  /**
+   * The daemon lives here: gives it what has been held, then what comes, as any subscription of the daemon. Events before the position,
+   * by the publisher's count, are left out; none is without a position, or where the publisher has not said what it was. Must not throw.
+   */
+  begin(position: bigint | undefined): void;
+  /** The daemon does not come: drops what was held, and unsubscribes. Must not throw. */
+  end(): void;
+}
+
 /** How daemons become members of channels, and get what is published there; the mesh node fits behind it. */
 export interface ChannelMembership {
   /** Asks the publisher; resolves once it has accepted, rejects with its refusal. */
@@ -81,4 +97,20 @@ export interface ChannelMembership {
   ): Promise<void>;
   /** Takes it back; resolves once the publisher knows. */
   unsubscribe(publisher: bigint, channel: string, originHash: bigint): Promise<void>;
+  /**
+   * Subscribes for a daemon that is on its way here from another netmesh node, and holds what comes. Resolves once the publisher has accepted
+   * and said where the first of it is, or does not say; rejects with its refusal. Without, such a daemon is subscribed once it lives here.
+   */
+  prepare?(
+    publisher: bigint,
+    channel: string,
+    token: Uint8Array | undefined,
+    originHash: bigint,
+  ): Promise<PreparedChannel>;
+  /**
+   * For a daemon of this node that is about to leave: resolves when it has processed all that was published on the channel until the call. From
+   * then on the function says which event, by the publisher's count, is the first that the daemon has not begun to process; undefined where that
+   * is not known.
+   */
+  follow?(publisher: bigint, channel: string, originHash: bigint): Promise<() => bigint | undefined>;
 }

@@ -28,8 +28,9 @@ export interface World {
   readonly target: HandoverTargetPhase;
   readonly targetMove: number;
   readonly targetOp: string;
-  /** What the target's store has. */
+  /** The target's marker in its store, and whether the daemon's snapshot is there. */
   readonly targetDisk: "none" | "prepared" | "committed";
+  readonly targetSnapshot: boolean;
   readonly targetDiskMove: number;
   readonly targetLive: boolean;
   /** Events acknowledged to callers, and those in each copy. */
@@ -67,6 +68,7 @@ const START: World = {
   targetMove: 0,
   targetOp: "",
   targetDisk: "none",
+  targetSnapshot: false,
   targetDiskMove: 0,
   targetLive: false,
   acknowledged: 0,
@@ -103,7 +105,7 @@ function stepTarget(world: World, input: HandoverTargetInput): World {
   for (const effect of effects) {
     if (effect.startsWith("persist")) next = { ...next, targetOp: effect };
     else if (effect === "activate") next = { ...next, targetLive: true };
-    else if (effect === "discard") next = { ...next, targetDisk: "none", targetDiskMove: 0, copyEvents: 0 };
+    else if (effect === "discard") next = { ...next, targetSnapshot: false, copyEvents: 0 };
     else next = sent(next, effect.slice("send-".length), next.targetMove);
   }
   return next;
@@ -137,13 +139,16 @@ function sourceRestarted(world: World): World {
 
 /** What happens when the target's process starts. */
 function targetRestarted(world: World): World {
-  const { targetDisk } = world;
+  const { targetSnapshot } = world;
+  // A marker alone says that nothing was prepared; a snapshot alone is a daemon of this node.
+  const targetDisk = targetSnapshot ? world.targetDisk : "none";
   return {
     ...world,
     targetUp: true,
     target: targetDisk === "none" ? "gone" : targetDisk === "prepared" ? "prepared" : "live",
     targetMove: targetDisk === "none" ? 0 : world.targetDiskMove,
-    targetLive: targetDisk === "committed",
+    targetDisk,
+    targetLive: targetSnapshot && targetDisk !== "prepared",
     copyEvents: world.targetDiskEvents,
   };
 }
@@ -157,7 +162,7 @@ function serves(world: World): boolean {
 }
 
 /** All that can happen next, each with a name. */
-function successors(world: World, bounds: Bounds): [string, World][] {
+function successors(world: World, bounds: Bounds, isMarkedLate: boolean): [string, World][] {
   const next: [string, World][] = [];
   const add = (name: string, to: World): void => void next.push([name, to]);
   for (const message of world.net) {
@@ -171,7 +176,8 @@ function successors(world: World, bounds: Bounds): [string, World][] {
     const isFree = source === "none" || source === "aborted";
     if (isFree && world.sourceHas && world.move < bounds.moves) {
       // The target refuses another move while it has one that is undecided.
-      const isTaken = !world.targetUp || target !== "gone" || world.targetOp !== "";
+      const isTaken =
+        !world.targetUp || target !== "gone" || world.targetOp !== "" || world.targetDisk !== "none";
       const move = world.move + 1;
       const begun: World = { ...world, move, source: "copying" };
       add("a move begins", isTaken ? begun : { ...begun, target: "receiving", targetMove: move });
@@ -250,7 +256,11 @@ function successors(world: World, bounds: Bounds): [string, World][] {
       };
       add("target crashes", down);
       if (world.targetOp !== "") add("target crashes, persisted", targetWrote(down, world.targetOp, world));
+      if (world.targetOp === "persist-prepared")
+        add("target crashes, half persisted", targetHalfWrote(down, world, isMarkedLate));
     }
+    if (target === "gone" && world.targetOp === "" && world.targetDisk !== "none" && !world.targetSnapshot)
+      add("target store clears", { ...world, targetDisk: "none", targetDiskMove: 0 });
   } else add("target restarts", targetRestarted(world));
   return next;
 }
@@ -258,14 +268,23 @@ function successors(world: World, bounds: Bounds): [string, World][] {
 function targetWrote(world: World, op: string, before: World = world): World {
   if (op !== "persist-prepared") return { ...world, targetDisk: "committed" };
   const targetDiskEvents = before.copyEvents;
-  return { ...world, targetDisk: "prepared", targetDiskMove: before.targetMove, targetDiskEvents };
+  const targetDiskMove = before.targetMove;
+  return { ...world, targetDisk: "prepared", targetSnapshot: true, targetDiskMove, targetDiskEvents };
+}
+
+/** The first of the two that are to be stored of a prepared daemon is there, the second is not. */
+function targetHalfWrote(world: World, before: World, isMarkedLate: boolean): World {
+  const wrote = targetWrote(world, "persist-prepared", before);
+  return isMarkedLate
+    ? { ...wrote, targetDisk: "none", targetDiskMove: 0 }
+    : { ...wrote, targetSnapshot: false };
 }
 
 /** What is wrong with a world; undefined when nothing is. */
 function fault(world: World): string | undefined {
   if (world.sourceHas && world.targetLive) return "two live copies";
   if (world.record !== 0 && world.source !== "withdrawing" && world.source !== "recording") {
-    if (world.targetDisk === "none") return "none, and nothing to recover it from";
+    if (world.targetDisk === "none" || !world.targetSnapshot) return "none, and nothing to recover it from";
   }
   if (!world.sourceHas && world.sourceUp && world.record === 0 && !isAtTarget(world)) return "none anywhere";
   if (world.crashes === 0 && world.targetLive && world.copyEvents !== world.acknowledged)
@@ -294,12 +313,15 @@ export interface Exploration {
 }
 
 /**
- * Goes through every world that the bounds allow, nearest first. A hasty target lets the daemon serve as soon as it is prepared, which has to be
- * found.
+ * Goes through every world that the bounds allow, nearest first. A hasty target lets the daemon serve as soon as it is prepared, one that marks late
+ * stores the snapshot before the marker; both have to be found.
  */
 export function explore(
   bounds: Bounds,
-  { isHasty = false }: { readonly isHasty?: boolean } = {},
+  {
+    isHasty = false,
+    isMarkedLate = false,
+  }: { readonly isHasty?: boolean; readonly isMarkedLate?: boolean } = {},
 ): Exploration {
   const worlds: World[] = [START];
   const ids = new Map<string, number>([[keyOf(START), 0]]);
@@ -317,7 +339,7 @@ export function explore(
     if (what !== undefined) {
       return { states: worlds.length, transitions, fault: { what, path: pathTo(at) }, stuck: undefined };
     }
-    for (const [by, to] of successors(world, bounds)) {
+    for (const [by, to] of successors(world, bounds, isMarkedLate)) {
       transitions++;
       const key = keyOf(to);
       let id = ids.get(key);

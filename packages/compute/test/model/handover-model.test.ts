@@ -31,4 +31,9 @@ describe("handing a daemon over, whatever is lost, repeated, overtaken, or crash
     const { fault } = explore({ moves: 1, crashes: 0, events: 0 }, { isHasty: true });
     expect(fault?.what).toBe("two live copies");
   });
+
+  it("would leave two if a target stored the daemon before the marker", () => {
+    const { fault } = explore({ moves: 1, crashes: 1, events: 0 }, { isMarkedLate: true });
+    expect(fault?.what).toBe("two live copies");
+  });
 });

@@ -14,6 +14,8 @@ import { ChannelAuthority } from "./channel-authority.ts";
 import { type ChannelConfig, ChannelConfigs } from "./channel-configs.ts";
 import type { ChannelSubscription, SubscribeOptions } from "./channel-subscription.ts";
 import { MembershipHost } from "./membership-host.ts";
+import { PositionHost } from "./position-host.ts";
+import { PositionRequests } from "./position-requests.ts";
 import { Publisher, type PublishOptions, type PublishReport, type StreamDesk } from "./publisher.ts";
 import { Roster } from "./roster.ts";
 import { Subscriptions } from "./subscriptions.ts";
@@ -50,6 +52,8 @@ export class Channels implements PeerObserver {
   readonly #host: MembershipHost;
   readonly #publisher: Publisher;
   readonly #subscriptions: Subscriptions;
+  readonly #positionHost: PositionHost;
+  readonly #positions: PositionRequests;
 
   /** @internal */
   constructor(state: CoreState, { writer, sender, index, subnets, streams }: ChannelParts) {
@@ -64,6 +68,8 @@ export class Channels implements PeerObserver {
     this.#host = host;
     this.#publisher = new Publisher(state, sender, authority, roster, guard, host, streams);
     this.#subscriptions = new Subscriptions(state, writer, this.#wallet);
+    this.#positionHost = new PositionHost(state, writer, roster);
+    this.#positions = new PositionRequests(state, writer);
   }
 
   /** Takes an event of the membership subprotocol. */
@@ -72,7 +78,9 @@ export class Channels implements PeerObserver {
     if (message === undefined) this.#state.counters.membershipMalformed++;
     else if (message.type === "subscribe") this.#host.onSubscribe(session, message);
     else if (message.type === "unsubscribe") this.#host.onUnsubscribe(session, message);
-    else this.#subscriptions.onAck(session, message);
+    else if (message.type === "ack") this.#subscriptions.onAck(session, message);
+    else if (message.type === "position-request") this.#positionHost.onRequest(session, message);
+    else this.#positions.onAnswer(session, message);
   }
 
   onConnected(session: Session): void {
@@ -126,6 +134,14 @@ export class Channels implements PeerObserver {
     this.#subscriptions.unsubscribe(subscription);
   }
 
+  /**
+   * Asks the publisher how far its channel is; `channel-position` with the nonce that this returns tells the answer, or that there was
+   * none in time. Undefined for a publisher that is gone, or one of the reference, which is not asked.
+   */
+  askPosition(subscription: ChannelSubscription): bigint | undefined {
+    return this.#positions.ask(subscription);
+  }
+
   /** The subscription that the events of a stream belong to. */
   subscriptionOf(session: Session, stream: Stream): ChannelSubscription | undefined {
     return this.#subscriptions.of(session, stream);
@@ -161,5 +177,6 @@ export class Channels implements PeerObserver {
   /** Ends every subscription without a word. */
   close(): void {
     this.#subscriptions.close();
+    this.#positions.close();
   }
 }

@@ -7,7 +7,7 @@ const FIRST_REPEAT_MS = 250;
 const REPEAT_MS = 500;
 
 /** What became of a request: the publisher's answer, or none in time. */
-export type MembershipOutcome = MembershipAck | "timeout";
+export type MembershipOutcome<Answer = MembershipAck> = Answer | "timeout";
 
 /** A nonce that nobody can guess. */
 export function membershipNonce(state: CoreState): bigint {
@@ -20,7 +20,7 @@ export function membershipNonce(state: CoreState): bigint {
  * A request to a publisher under way: a single packet that may be lost, so it is sent again with the same nonce until it is
  * answered or the time is up.
  */
-export class MembershipRequest implements Alarm {
+export class MembershipRequest<Answer = MembershipAck> implements Alarm {
   deadline: number = Number.POSITIVE_INFINITY;
   heapIndex = -1;
   readonly publisher: bigint;
@@ -29,7 +29,7 @@ export class MembershipRequest implements Alarm {
   readonly #writer: PacketWriter;
   readonly #message: Uint8Array;
   readonly #giveUpAtMs: number;
-  readonly #onDone: (request: MembershipRequest, outcome: MembershipOutcome) => void;
+  readonly #onDone: (request: MembershipRequest<Answer>, outcome: MembershipOutcome<Answer>) => void;
   readonly #patienceMs: number;
   #pauseMs: number;
 
@@ -40,7 +40,7 @@ export class MembershipRequest implements Alarm {
     publisher: bigint,
     nonce: bigint,
     message: Uint8Array,
-    onDone: (request: MembershipRequest, outcome: MembershipOutcome) => void,
+    onDone: (request: MembershipRequest<Answer>, outcome: MembershipOutcome<Answer>) => void,
   ) {
     this.#state = state;
     this.#writer = writer;
@@ -73,7 +73,7 @@ export class MembershipRequest implements Alarm {
   }
 
   /** Ends it with what became of it. */
-  settle(outcome: MembershipOutcome): void {
+  settle(outcome: MembershipOutcome<Answer>): void {
     this.withdraw();
     this.#onDone(this, outcome);
   }

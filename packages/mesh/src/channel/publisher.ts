@@ -113,6 +113,7 @@ export class Publisher {
     const channel = this.#roster.channel(name);
     if (channel === undefined || events.length === 0) return NOTHING;
     const recipients = this.#recipients(channel, config);
+    channel.position += events.length;
     const isReliable = reliability === undefined ? config?.reliable === true : reliability === "reliable";
     const shared = new SharedEvents(events);
     const errors: PublishFailure[] = [];

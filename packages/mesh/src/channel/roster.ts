@@ -40,14 +40,17 @@ export class RosterChannel {
   readonly streamId: bigint;
   readonly streamIdLo: number;
   readonly streamIdHi: number;
+  /** How many events were published on it, counting from wherever it began; never less than before. */
+  position: number;
   /** Everybody, by node id. */
   readonly members: Map<bigint, Subscriber> = new Map();
   readonly #groups = new Map<string, QueueGroup>();
   /** Members of no group. */
   readonly #broadcast = new Set<Subscriber>();
 
-  constructor(name: string) {
+  constructor(name: string, position = 0) {
     this.name = name;
+    this.position = position;
     this.hash = channelHash(name);
     this.wireHash = channelWireHash(this.hash);
     this.streamId = publishStreamId(this.hash);
@@ -126,6 +129,8 @@ export class Roster {
   readonly #ofPeer = new Map<bigint, Set<string>>();
   /** Places in all channels together. */
   size = 0;
+  /** The highest position of a channel that has lost its last subscriber: where any begins, so that none falls behind what it was. */
+  #highestPosition = 0;
 
   get channelCount(): number {
     return this.#channels.size;
@@ -150,7 +155,7 @@ export class Roster {
   add(name: string, nodeId: bigint, group: SubscriberMode): boolean {
     let channel = this.#channels.get(name);
     if (channel === undefined) {
-      channel = new RosterChannel(name);
+      channel = new RosterChannel(name, this.#highestPosition);
       this.#channels.set(name, channel);
     }
     const before = channel.members.size;
@@ -167,7 +172,10 @@ export class Roster {
     const channel = this.#channels.get(name);
     if (channel?.remove(nodeId) !== true) return false;
     this.size--;
-    if (channel.members.size === 0) this.#channels.delete(name);
+    if (channel.members.size === 0) {
+      this.#channels.delete(name);
+      this.#highestPosition = Math.max(this.#highestPosition, channel.position);
+    }
     const channels = this.#ofPeer.get(nodeId) as Set<string>;
     channels.delete(name);
     if (channels.size === 0) this.#ofPeer.delete(nodeId);

@@ -5,8 +5,8 @@ import type { Session } from "../session/session.ts";
 
 /** Type and origin, with which every message about a daemon begins. */
 const PREFIX_BYTES = 9;
-/** The types that begin something: "take a snapshot" and "here is one" of Net, "prepare" and "offer" of netmesh (docs/protocol/migration.md). */
-const REQUESTS = new Set([0, 1, 0x80, 0x87]);
+/** The types that begin something: "take a snapshot" and "here is one" of Net, "prepare", "offer" and "key?" of netmesh (docs/protocol/migration.md). */
+const REQUESTS = new Set([0, 1, 0x80, 0x87, 0x88]);
 const MIGRATION_FAILED = 6;
 const COMPUTE_NOT_SUPPORTED = 2;
 

@@ -141,6 +141,10 @@ export class Counters {
   membershipRepeated = 0;
   /** Requests that nothing could be said to yet: the peer has not proven who it is, or too much was to be verified. */
   membershipDeferred = 0;
+  /** Questions of subscribers how far a channel is: answered, of nobody who may know, and not answered yet. */
+  positionsAnswered = 0;
+  positionsRefused = 0;
+  positionsDeferred = 0;
   /** Requests to subscribe here: accepted, renewals included, and refused. */
   subscribersAccepted = 0;
   subscribersRefused = 0;

@@ -80,6 +80,13 @@ export type CoreEvent =
   | { readonly type: "resubscribed"; readonly subscription: ChannelSubscription }
   /** The publisher knows of the end of a subscription, or could not be told in time. */
   | { readonly type: "unsubscribed"; readonly subscription: ChannelSubscription }
+  /** A publisher has said how far its channel is, or has not answered in time. */
+  | {
+      readonly type: "channel-position";
+      /** Of the request, as `Channels.askPosition` has returned it. */
+      readonly nonce: bigint;
+      readonly answer: PublishedPosition | undefined;
+    }
   /** A writer that was refused can go on. */
   | { readonly type: "stream-writable"; readonly session: Session; readonly stream: Stream }
   /** Everything written has been acknowledged. */
@@ -93,6 +100,16 @@ export type CoreEvent =
       readonly stream: Stream;
       readonly error: MeshError;
     };
+
+/** How far a channel was when its publisher answered, and how much of that has arrived. */
+export interface PublishedPosition {
+  /** Events of the channel that are published from then on are in packets with at least this sequence, all others before. */
+  readonly sequence: number;
+  /** Events that were published on it until then, counting from wherever the publisher began. */
+  readonly position: bigint;
+  /** All packets below this sequence were handed out before this event. */
+  readonly arrivedThrough: number;
+}
 
 /** The events of one packet. */
 export interface InboundPacket {

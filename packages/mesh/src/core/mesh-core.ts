@@ -428,12 +428,13 @@ export class MeshCore {
   }
 
   /**
-   * Hands messages about daemons to the application, as `message` events of the id `0x0500`, or no longer. As long as nobody wants
-   * them, requests are answered: there are no daemons here.
+   * Hands messages about daemons to the application, as `message` events of the id `0x0500`, and announces that; or no longer. As long as
+   * nobody wants them, requests are answered: there are no daemons here.
    */
   hostDaemons(isHosting: boolean): void {
     this.#enter();
     this.#daemonGate.isOpen = isHosting;
+    this.#announcer.addTags("daemons", isHosting ? [subprotocolTag(Subprotocol.MIGRATION)] : []);
   }
 
   /** Reports the keep-alives of a node as events. Throws `invalid-argument` when 256 nodes are awaited already. */
@@ -487,10 +488,7 @@ export class MeshCore {
   }
 
   #announceSubprotocols(): void {
-    const tags = this.#subprotocols.registered.map(
-      (id) => `subprotocol:0x${id.toString(16).padStart(4, "0")}`,
-    );
-    this.#announcer.addTags("subprotocols", tags);
+    this.#announcer.addTags("subprotocols", this.#subprotocols.registered.map(subprotocolTag));
   }
 
   /** The subprotocols that the application handles, ascending. */
@@ -679,4 +677,9 @@ export class MeshCore {
     }
     return session;
   }
+}
+
+/** What a node that handles a subprotocol announces. */
+function subprotocolTag(id: number): string {
+  return `subprotocol:0x${id.toString(16).padStart(4, "0")}`;
 }

@@ -60,6 +60,11 @@ export class PacketQueue {
     this.bytes += size;
   }
 
+  /** Lets the next event begin another packet. */
+  sealOpen(): void {
+    this.open = undefined;
+  }
+
   /** Takes the first packet out; give it back by {@link recycle}. */
   shift(): FramedPacket {
     const packet = this.#packets[this.#head] as FramedPacket;

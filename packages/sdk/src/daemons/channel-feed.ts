@@ -1,10 +1,9 @@
-import type { ChannelMembership } from "@netmesh/compute";
+import type { ChannelMembership, Subscription as Membership, PreparedChannel } from "@netmesh/compute";
 import { TokenChain } from "@netmesh/crypto";
+import { ChannelCursor } from "../channel-cursor.ts";
 import type { Mesh } from "../mesh.ts";
-import type { ChannelMessage, Subscription } from "../subscription.ts";
-
-/** Takes a message of a channel for a daemon; resolves when it was processed. Must not reject. */
-export type FeedDaemon = (originHash: bigint, message: ChannelMessage) => Promise<void>;
+import type { DaemonChannels } from "./daemon-channels.ts";
+import { DaemonSubscription, type FeedDaemon, type HeldMessages } from "./daemon-subscription.ts";
 
 /**
  * Subscribes daemons to channels, and gives them what arrives. Each daemon has a subscription of its own, so that a slow one holds up
@@ -12,12 +11,17 @@ export type FeedDaemon = (originHash: bigint, message: ChannelMessage) => Promis
  */
 export class ChannelFeed implements ChannelMembership {
   readonly #mesh: Mesh;
+  readonly #channels: DaemonChannels;
   readonly #feed: FeedDaemon;
   /** By daemon, publisher and channel; at most as many as the daemons' ledgers hold. */
-  readonly #subscriptions = new Map<string, Subscription>();
+  readonly #subscriptions = new Map<string, DaemonSubscription>();
+  /** Those of daemons on their way here, whose number migrations bound. */
+  readonly #prepared = new Set<DaemonSubscription>();
+  readonly #held: HeldMessages = { bytes: 0 };
 
   constructor(mesh: Mesh, feed: FeedDaemon) {
     this.#mesh = mesh;
+    this.#channels = mesh.daemons.channels;
     this.#feed = feed;
   }
 
@@ -27,32 +31,90 @@ export class ChannelFeed implements ChannelMembership {
     token: Uint8Array | undefined,
     originHash: bigint,
   ): Promise<void> {
-    const key = keyOf(publisher, channel, originHash);
-    const chain = token === undefined ? undefined : TokenChain.parse(token);
-    const subscription = await this.#mesh.subscribe(publisher, channel, chain && { token: chain });
-    const before = this.#subscriptions.get(key);
-    this.#subscriptions.set(key, subscription);
-    await before?.unsubscribe();
-    void this.#run(key, subscription, originHash);
+    const subscription = await this.#open(publisher, channel, token, originHash);
+    subscription.begin();
+    await this.#keep(keyOf(publisher, channel, originHash), subscription, subscription.run());
+  }
+
+  /**
+   * Makes a daemon that was restored a member again: now, and if that fails, whenever the publisher connects, as long as `isWanted`. Its token is the
+   * one that it had.
+   */
+  resume({ publisher, channel, token }: Membership, originHash: bigint, isWanted: () => boolean): void {
+    const attempt = async (): Promise<void> => {
+      if (!isWanted() || this.#subscriptions.has(keyOf(publisher, channel, originHash))) return;
+      await this.subscribe(publisher, channel, token, originHash);
+    };
+    attempt().catch(() => {
+      const again = ({ peer }: { readonly peer: { readonly nodeId: bigint } }): void => {
+        if (peer.nodeId !== publisher) return;
+        attempt().then(
+          () => this.#mesh.removeEventListener("peer-connected", again),
+          () => undefined,
+        );
+      };
+      this.#mesh.addEventListener("peer-connected", again);
+    });
   }
 
   async unsubscribe(publisher: bigint, channel: string, originHash: bigint): Promise<void> {
-    await this.#subscriptions.get(keyOf(publisher, channel, originHash))?.unsubscribe();
+    await this.#subscriptions.get(keyOf(publisher, channel, originHash))?.end();
+  }
+
+  async prepare(
+    publisher: bigint,
+    channel: string,
+    token: Uint8Array | undefined,
+    originHash: bigint,
+  ): Promise<PreparedChannel> {
+    const subscription = await this.#open(publisher, channel, token, originHash);
+    this.#prepared.add(subscription);
+    const over = subscription.run();
+    await subscription.locate(this.#channels.askPosition);
+    return {
+      begin: (position) => {
+        if (!this.#prepared.delete(subscription)) return;
+        subscription.begin(position);
+        void this.#keep(keyOf(publisher, channel, originHash), subscription, over);
+      },
+      end: () => {
+        if (this.#prepared.delete(subscription)) void subscription.end();
+      },
+    };
+  }
+
+  async follow(publisher: bigint, channel: string, originHash: bigint): Promise<() => bigint | undefined> {
+    const subscription = this.#subscriptions.get(keyOf(publisher, channel, originHash));
+    return (await subscription?.follow(this.#channels.askPosition)) ?? (() => undefined);
   }
 
   /** Ends all subscriptions. Never rejects. */
   async close(): Promise<void> {
-    await Promise.all([...this.#subscriptions.values()].map((subscription) => subscription.unsubscribe()));
+    const all = [...this.#subscriptions.values(), ...this.#prepared];
+    this.#prepared.clear();
+    await Promise.all(all.map((subscription) => subscription.end()));
   }
 
-  async #run(key: string, subscription: Subscription, originHash: bigint): Promise<void> {
-    try {
-      for await (const message of subscription) await this.#feed(originHash, message);
-    } catch {
-      // It has ended with the session or the mesh; the mesh announces why.
-    } finally {
+  async #open(
+    publisher: bigint,
+    channel: string,
+    token: Uint8Array | undefined,
+    originHash: bigint,
+  ): Promise<DaemonSubscription> {
+    const options = token === undefined ? {} : { token: TokenChain.parse(token) };
+    const cursor = new ChannelCursor();
+    const subscription = await this.#channels.subscribe(publisher, channel, options, cursor);
+    return new DaemonSubscription(originHash, subscription, cursor, this.#feed, this.#held);
+  }
+
+  /** Keeps it until it is over, in the place of any before; resolves when that has ended. */
+  async #keep(key: string, subscription: DaemonSubscription, over: Promise<void>): Promise<void> {
+    const before = this.#subscriptions.get(key);
+    this.#subscriptions.set(key, subscription);
+    void over.then(() => {
       if (this.#subscriptions.get(key) === subscription) this.#subscriptions.delete(key);
-    }
+    });
+    await before?.end();
   }
 }
 

@@ -22,7 +22,9 @@ export interface DaemonOwner {
   unsubscribe(originHash: bigint, publisher: bigint, channel: string): Promise<void>;
   /** Calls back with the outputs of each delivery; returns what takes it back. */
   observe(originHash: bigint, onOutputs: (outputs: readonly CausalEvent[]) => void): () => void;
+  save(originHash: bigint): Promise<boolean>;
   stop(originHash: bigint): Promise<void>;
+  destroy(originHash: bigint): Promise<void>;
 }
 
 /**
@@ -95,9 +97,19 @@ export class DaemonRef implements AsyncDisposable {
     return this.#owner.migrate(this.originHash, target, options);
   }
 
-  /** Removes it; resolves when it is disposed of. */
+  /** Stores it as it is now; resolves once that outlives the process. False when it is stateless, or the runtime has no store. */
+  save(): Promise<boolean> {
+    return this.#owner.save(this.originHash);
+  }
+
+  /** Removes it; resolves when it is disposed of. From a store it comes back with the next start, as it was. */
   stop(): Promise<void> {
     return this.#owner.stop(this.originHash);
+  }
+
+  /** Ends it for good: as `stop`, and nothing of it is left in the store. Rejects as `stop` and the store do. */
+  destroy(): Promise<void> {
+    return this.#owner.destroy(this.originHash);
   }
 
   /** As `stop`; a daemon that is gone already is left alone. */

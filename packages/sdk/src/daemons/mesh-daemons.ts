@@ -1,28 +1,37 @@
-import type { ByteStream, PeerMessageHandler, PeerNetwork } from "@netmesh/compute";
+import type { ByteStream, MemberNetwork, PeerMessageHandler, PeerNetwork } from "@netmesh/compute";
 import type { CoreEvent, MeshNode, Session, Stream } from "@netmesh/mesh";
 import { Subprotocol } from "@netmesh/wire";
 import { toNetError } from "../errors.ts";
 import type { Inbox } from "../inbox.ts";
 import type { MeshStream } from "../mesh-stream.ts";
+import { StaticKeys } from "./static-keys.ts";
 
-/** Ids of streams between runtimes: these 32 bits, and any 32 below. Applications leave them alone. */
-const STREAM_ID_PREFIX = 0x0500_6e6dn << 32n;
+/** Ids of streams between runtimes, for moves and for members of groups: these 32 bits, and any 32 below. Applications leave them alone. */
+const MOVE_PREFIX = 0x0500_6e6dn << 32n;
+const MEMBER_PREFIX = 0x0500_6e67n << 32n;
 const PREFIX_MASK = 0xffff_ffffn << 32n;
 const COUNTER_MASK = 0x7fff_ffffn;
 /** Wire bytes that may be on their way on such a stream. */
 const WINDOW_BYTES = 4 << 20;
 const CLOSE_MS = 30_000;
 
+/** Takes a stream about members of groups that a peer has opened. Must not throw. */
+export type AcceptMemberStream = (stream: ByteStream, from: bigint) => void;
+
 /** What a node's daemon runtime needs of its mesh: messages of subprotocol 0x0500, and streams between netmesh nodes. */
-export class MeshDaemons implements PeerNetwork {
+export class MeshDaemons implements PeerNetwork, MemberNetwork {
   readonly nodeId: bigint;
   readonly #node: MeshNode;
   readonly #inbox: Inbox;
   #handler: PeerMessageHandler | undefined;
+  #acceptMembers: AcceptMemberStream | undefined;
+  readonly #staticKeys: StaticKeys;
   #lastStream = 0n;
 
-  constructor(nodeId: bigint, node: MeshNode, inbox: Inbox) {
+  /** @param staticKey - this node's public static key, 32 bytes */
+  constructor(nodeId: bigint, staticKey: Uint8Array, node: MeshNode, inbox: Inbox) {
     this.nodeId = nodeId;
+    this.#staticKeys = new StaticKeys(staticKey, ({ peer }, message) => this.send(peer.nodeId, message));
     this.#node = node;
     this.#inbox = inbox;
   }
@@ -31,6 +40,11 @@ export class MeshDaemons implements PeerNetwork {
     this.#handler = handler;
     // A runtime may outlive its mesh.
     if (!this.#node.isClosed) this.#node.core.hostDaemons(handler !== undefined);
+  }
+
+  /** Gives streams about members of groups to it, instead of any before; without, they are ended. */
+  setMemberHandler(accept: AcceptMemberStream | undefined): void {
+    this.#acceptMembers = accept;
   }
 
   send(node: bigint, message: Uint8Array): boolean {
@@ -47,18 +61,48 @@ export class MeshDaemons implements PeerNetwork {
 
   staticKeyOf(node: bigint): Uint8Array | undefined {
     const session = this.#sessionOf(node);
-    return session?.role === "initiator" ? session.peer.publicKey : undefined;
+    return session === undefined ? undefined : this.#staticKeys.get(session);
+  }
+
+  async learnStaticKey(node: bigint, originHash: bigint): Promise<boolean> {
+    const session = this.#sessionOf(node);
+    return session !== undefined && (await this.#staticKeys.ask(session, originHash));
   }
 
   isNetmesh(node: bigint): boolean {
     return (this.#sessionOf(node)?.features ?? 0) !== 0;
   }
 
-  async openStream(node: bigint): Promise<ByteStream> {
+  openStream(node: bigint): Promise<ByteStream> {
+    return this.#open(node, MOVE_PREFIX);
+  }
+
+  /** As `openStream`, to the members of groups that live there. */
+  openMemberStream(node: bigint): Promise<ByteStream> {
+    return this.#open(node, MEMBER_PREFIX);
+  }
+
+  /** Whether there is a session with the node, which has been heard within its time-out. */
+  isHeard(node: bigint): boolean {
+    return this.#sessionOf(node)?.isSilent === false;
+  }
+
+  /** The nodes that are heard, and the round trips to them in milliseconds, where known. */
+  peers(): { readonly nodeId: bigint; readonly rttMs: number | undefined }[] {
+    const peers: { nodeId: bigint; rttMs: number | undefined }[] = [];
+    if (this.#node.isClosed) return peers;
+    for (const { nodeId } of this.#node.core.peers) {
+      const session = this.#sessionOf(nodeId);
+      if (session?.isSilent === false) peers.push({ nodeId, rttMs: session.roundTripMs });
+    }
+    return peers;
+  }
+
+  async #open(node: bigint, prefix: bigint): Promise<ByteStream> {
     // Of two nodes that begin at the same time each has ids of its own.
     const side = node < this.nodeId ? 1n : 0n;
     this.#lastStream = (this.#lastStream + 1n) & COUNTER_MASK;
-    const streamId = STREAM_ID_PREFIX | (this.#lastStream << 1n) | side;
+    const streamId = prefix | (this.#lastStream << 1n) | side;
     try {
       const options = { reliability: "reliable", windowBytes: WINDOW_BYTES } as const;
       const { session, stream } = this.#node.core.openStream(node, streamId, options);
@@ -73,23 +117,28 @@ export class MeshDaemons implements PeerNetwork {
   onEvent(event: CoreEvent): boolean {
     if (event.type === "message") {
       if (event.subprotocolId !== Subprotocol.MIGRATION) return false;
-      this.#handler?.receive(event.data, event.session.peer.nodeId);
+      const { session, data } = event;
+      if (!this.#staticKeys.receive(session, data)) this.#handler?.receive(data, session.peer.nodeId);
       return true;
     }
-    if (event.type !== "stream-opened" || (event.stream.id & PREFIX_MASK) !== STREAM_ID_PREFIX) return false;
-    this.#accept(event.session, event.stream);
+    if (event.type !== "stream-opened") return false;
+    const prefix = event.stream.id & PREFIX_MASK;
+    if (prefix !== MOVE_PREFIX && prefix !== MEMBER_PREFIX) return false;
+    const handler = this.#handler;
+    const accept = prefix === MEMBER_PREFIX ? this.#acceptMembers : handler?.acceptStream?.bind(handler);
+    this.#accept(event.session, event.stream, accept);
     return true;
   }
 
-  #accept(session: Session, { id, ended }: Stream): void {
+  #accept(session: Session, { id, ended }: Stream, accept: AcceptMemberStream | undefined): void {
     if (ended !== undefined) return;
     const opened = this.#node.core.openStream(session.peer.nodeId, id, {
       reliability: "reliable",
       windowBytes: WINDOW_BYTES,
     });
     const bytes = new MeshByteStream(this.#inbox.open(this.#node, opened.session, opened.stream));
-    if (this.#handler?.acceptStream === undefined) bytes.abort();
-    else this.#handler.acceptStream(bytes, session.peer.nodeId);
+    if (accept === undefined) bytes.abort();
+    else accept(bytes, session.peer.nodeId);
   }
 
   #sessionOf(node: bigint): Session | undefined {

@@ -3,22 +3,32 @@ import { DaemonHost } from "../../daemon-host.ts";
 import { hexId } from "../../errors.ts";
 import type { ByteStream } from "../../runtime/peer-network.ts";
 import { decodeSnapshot, type StateSnapshot, sealSnapshot } from "../../state/snapshot.ts";
+import { SubscriptionLedger } from "../../state/subscription-ledger.ts";
 import { type Arrivals, arrivingIdentity, makeHost, rebind, requireEntry, restoreHost } from "../arrivals.ts";
 import type { Departures } from "../departures.ts";
 import { encodeFailureReason, type FailureReason, failureOf, MigrationError } from "../failure-reason.ts";
+import type { HeldBackDaemon } from "../held-back.ts";
 import { readBufferedEvent } from "../messages.ts";
 import type { MigrationContext } from "../migration-context.ts";
 import { MAX_PARTIALS, MAX_PARTIALS_PER_PEER } from "../snapshot-reassembler.ts";
-import { HANDOVER_VERSION, MAX_HANDOVER_SNAPSHOT_SIZE } from "./handover-departures.ts";
+import { type DaemonPosition, decodePositions } from "./channel-positions.ts";
 import { handoverMarkers, markerName, putHandoverMarker } from "./handover-marker.ts";
 import type { HandoverMessage } from "./handover-messages.ts";
-import { type HandoverFrame, MAX_HANDOVER_FRAME_SIZE, readFrames, writeFrame } from "./handover-stream.ts";
+import {
+  HANDOVER_VERSION,
+  type HandoverFrame,
+  MAX_HANDOVER_FRAME_SIZE,
+  MAX_HANDOVER_SNAPSHOT_SIZE,
+  readFrames,
+  writeFrame,
+} from "./handover-stream.ts";
 import {
   type HandoverTargetEffect,
   type HandoverTargetInput,
   type HandoverTargetPhase,
   stepHandoverTarget,
 } from "./handover-target.ts";
+import { PreparedChannels } from "./prepared-channels.ts";
 
 /** Bytes of one part of a state, at most. */
 export const MAX_HANDOVER_PART_SIZE: number = 64 * 1024 * 1024;
@@ -41,6 +51,10 @@ interface Arrival {
   /** The daemon, once there is one; after a restart only when it is activated. */
   host: DaemonHost | undefined;
   entityId: Uint8Array | undefined;
+  /** The daemon's channels, once there is a daemon; none after a restart. */
+  channels: PreparedChannels | undefined;
+  /** How far it had got on them at the source, where that is known. */
+  positions: readonly DaemonPosition[] | undefined;
   lastSentMs: number;
   /** Of the snapshot that is being read; 0 for none. */
   readonly snapshotSize: number;
@@ -58,6 +72,8 @@ export class HandoverArrivals {
   readonly #arriving: Map<bigint, Arrival> = new Map();
   /** Those that live here, by origin; at most `MAX_HANDED_IN`. */
   readonly #live: Map<bigint, Arrival> = new Map();
+  /** What is being removed from the store, by origin: of what was arriving, and no more. */
+  readonly #discarding: Map<bigint, Promise<void>> = new Map();
   /** Bytes of whole snapshots being read: at most `MAX_HANDOVER_SNAPSHOT_SIZE` for all together. */
   #snapshotBytes = 0;
 
@@ -85,9 +101,9 @@ export class HandoverArrivals {
     return this.#arriving.has(originHash);
   }
 
-  /** Goes on with what the store knows. */
-  async restart(): Promise<void> {
-    if (!this.#isDurable) return;
+  /** Goes on with what the store knows, and says which daemons wait for a decision. */
+  async restart(): Promise<HeldBackDaemon[]> {
+    const heldBack: HeldBackDaemon[] = [];
     for (const marker of await handoverMarkers(this.#context.store, "in")) {
       const { originHash, moveId, node: source, entityId, isCommitted } = marker;
       const base = {
@@ -97,12 +113,24 @@ export class HandoverArrivals {
         stream: undefined,
         host: undefined,
         entityId,
+        channels: undefined,
+        positions: undefined,
         lastSentMs: 0,
         snapshotSize: 0,
       };
-      if (isCommitted) this.#remember({ ...base, phase: "live" });
-      else this.#arriving.set(originHash, { ...base, phase: "prepared" });
+      if (isCommitted) {
+        this.#remember({ ...base, phase: "live" });
+        continue;
+      }
+      heldBack.push({ originHash, node: source, why: "arriving" });
+      if (!(await this.#isStored(entityId))) {
+        // It was not prepared, or is not wanted any more: the source has it.
+        await this.#context.store.deleteMarker(markerName("in", originHash));
+        continue;
+      }
+      this.#arriving.set(originHash, { ...base, phase: "prepared" });
     }
+    return heldBack;
   }
 
   /** Takes a stream of a source. Never rejects. */
@@ -114,7 +142,6 @@ export class HandoverArrivals {
       arrival = this.#open(open ?? undefined, stream, from);
       await this.#read(arrival, frames);
       if (this.#arriving.get(arrival.originHash) === arrival) this.#step(arrival, "received");
-      await stream.close();
     } catch (error) {
       await this.#refuse(stream, failureOf(error));
       if (arrival !== undefined) this.#step(arrival, "fail");
@@ -145,7 +172,10 @@ export class HandoverArrivals {
     for (const arrival of [...this.#arriving.values()]) {
       arrival.stream?.abort();
       if (arrival.phase === "receiving") this.#step(arrival, "fail");
-      else void arrival.host?.close();
+      else {
+        arrival.channels?.end();
+        void arrival.host?.close();
+      }
     }
     this.#arriving.clear();
   }
@@ -182,6 +212,8 @@ export class HandoverArrivals {
       stream,
       host: undefined,
       entityId: undefined,
+      channels: undefined,
+      positions: undefined,
       lastSentMs: this.#context.nowMs(),
       snapshotSize: Number(size),
     };
@@ -207,12 +239,15 @@ export class HandoverArrivals {
         } else if (type === "state-end" && payload.length === HASH_SIZE && wholeSize === whole.length) {
           const snapshot = { ...checked(originHash, whole), headHash: readU64(payload, 0) };
           whole = new Uint8Array(0);
-          this.#admit(arrival, await restoreHost(this.#context, snapshot, true));
+          const host = await restoreHost(this.#context, snapshot, true);
+          await this.#admit(arrival, host, host.ledger);
         } else if (type === "head" && payload.length > HASH_SIZE) {
           const head = checked(originHash, payload.subarray(HASH_SIZE));
           await this.#takeHead(arrival, { ...head, headHash: readU64(payload, 0) });
-        } else if (type === "mark" && stream !== undefined) await writeFrame(stream, "reached");
-        else if (type === "part") part.add(payload);
+        } else if (type === "mark" && stream !== undefined) {
+          await arrival.channels?.ready;
+          await writeFrame(stream, "reached");
+        } else if (type === "part") part.add(payload);
         else if (type === "part-end" && arrival.host !== undefined)
           await arrival.host.applyDelta(part.take());
         else if (type === "event" && arrival.host !== undefined) {
@@ -220,6 +255,9 @@ export class HandoverArrivals {
           if (event === undefined) throw malformed(originHash);
           events++;
           await arrival.host.replay({ ...event, payload: event.payload.slice() });
+        } else if (type === "positions" && arrival.host !== undefined && arrival.positions === undefined) {
+          arrival.positions = decodePositions(payload);
+          if (arrival.positions === undefined) throw malformed(originHash);
         } else if (type === "end" && payload.length === 4 && readU32(payload, 0) === events) {
           if (arrival.host === undefined) break;
           return;
@@ -238,24 +276,53 @@ export class HandoverArrivals {
       return;
     }
     const entry = requireEntry(this.#context, arrival.originHash);
+    const ledger = SubscriptionLedger.decode(head.bindings);
+    if (ledger === undefined) throw malformed(arrival.originHash);
     const identity = arrivingIdentity(this.#context, head, entry);
     try {
       const host = await makeHost(this.#context, entry, identity, (daemon, options) =>
         DaemonHost.create(identity, daemon, options),
       );
-      this.#admit(arrival, host);
+      await this.#admit(arrival, host, ledger);
     } finally {
       if (identity !== entry.identity) identity.zeroize();
     }
   }
 
-  #admit(arrival: Arrival, host: DaemonHost): void {
-    if (this.#arriving.get(arrival.originHash) !== arrival || host.originHash !== arrival.originHash) {
+  /** The daemon is made; its channels are prepared while the rest of it comes. */
+  async #admit(arrival: Arrival, host: DaemonHost, ledger: SubscriptionLedger): Promise<void> {
+    const { originHash } = arrival;
+    if (this.#arriving.get(originHash) !== arrival || host.originHash !== originHash) {
       void host.close();
-      throw aborted(arrival.originHash);
+      throw aborted(originHash);
     }
     arrival.host = host;
     arrival.entityId = host.identity.entityId;
+    const { parts, options } = this.#context;
+    const subscriptions = ledger.subscriptions();
+    arrival.channels = new PreparedChannels(options.channels, arrival.originHash, subscriptions, parts.time);
+    if (this.#isDurable) await this.#announce(arrival, arrival.entityId);
+  }
+
+  /**
+   * The marker goes before the snapshot, and nothing older may be there: a start that finds the marker alone knows that the daemon was not prepared,
+   * and none ever finds the snapshot alone.
+   */
+  async #announce(arrival: Arrival, entityId: Uint8Array): Promise<void> {
+    const { originHash } = arrival;
+    await this.#discarding.get(originHash);
+    await this.#context.store.forget(entityId);
+    if (this.#arriving.get(originHash) !== arrival) throw aborted(originHash);
+    await this.#mark(arrival, false);
+  }
+
+  async #isStored(entityId: Uint8Array): Promise<boolean> {
+    try {
+      return (await this.#context.store.get(entityId)) !== undefined;
+    } catch {
+      // It is there, though it cannot be read now.
+      return true;
+    }
   }
 
   #reserve(size: number): void {
@@ -304,7 +371,7 @@ export class HandoverArrivals {
     );
   }
 
-  /** The daemon with its key, sealed for this very node, then who decides about it. */
+  /** The daemon with its key, sealed for this very node; who decides about it is there already. */
   async #persistPrepared(arrival: Arrival): Promise<void> {
     const { host } = arrival;
     if (!this.#isDurable || host === undefined) return;
@@ -315,12 +382,7 @@ export class HandoverArrivals {
     const snapshot =
       targetPublicKey === undefined ? taken : sealSnapshot(taken, host.identity, { targetPublicKey });
     const { kind } = requireEntry(this.#context, arrival.originHash);
-    if (!(await store.put(snapshot, kind))) {
-      // An older life of the daemon on this node, by another clock.
-      await store.forget(snapshot.entityId);
-      await store.put(snapshot, kind);
-    }
-    await this.#mark(arrival, false);
+    if (!(await store.put(snapshot, kind))) throw new Error("the store has another snapshot of the daemon");
   }
 
   /** After a restart the daemon is made first: only one that can live here is committed. */
@@ -331,7 +393,9 @@ export class HandoverArrivals {
     this.#onReturn(arrival.originHash);
     if (!this.#isDurable) return;
     // That this node has let it go once is over: whoever hands it over has had it since.
-    await this.#context.store.deleteMarker(markerName("out", arrival.originHash));
+    for (const role of ["out", "departed"] as const) {
+      await this.#context.store.deleteMarker(markerName(role, arrival.originHash));
+    }
     await this.#mark(arrival, true);
   }
 
@@ -359,36 +423,55 @@ export class HandoverArrivals {
   }
 
   #activate(arrival: Arrival): void {
-    const { originHash, host, source } = arrival;
+    const { originHash, host, source, channels, positions = [] } = arrival;
     if (host === undefined) return;
     const { parts, emit } = this.#context;
+    void arrival.stream?.close();
     this.#arriving.delete(originHash);
     this.#remember(arrival);
     this.#departures.forget(originHash);
     parts.daemons.register(host);
     parts.factories.remove(originHash);
-    rebind(this.#context, host);
+    const subscriptions = host.ledger.subscriptions();
+    rebind(this.#context, host, channels?.begin(subscriptions, positions) ?? subscriptions);
     emit({ kind: "arrived", originHash, from: source });
   }
 
   #discard(arrival: Arrival): void {
-    const { originHash, host, entityId, stream } = arrival;
+    const { originHash, host, entityId, stream, channels } = arrival;
     if (this.#arriving.get(originHash) === arrival) this.#arriving.delete(originHash);
     stream?.abort();
+    channels?.end();
     void host?.close();
     if (!this.#isDurable || entityId === undefined) return;
+    const discarding = this.#remove(originHash, entityId).finally(() => {
+      if (this.#discarding.get(originHash) === discarding) this.#discarding.delete(originHash);
+    });
+    this.#discarding.set(originHash, discarding);
+  }
+
+  /** The snapshot goes before the marker. Should the store fail, the source is asked again at the next start, and says the same. */
+  async #remove(originHash: bigint, entityId: Uint8Array): Promise<void> {
     const { store } = this.#context;
-    // Should the store fail, the source is asked again at the next start, and says the same.
-    void (async () => {
-      await store.deleteMarker(markerName("in", originHash));
+    try {
       await store.forget(entityId);
-    })().catch(() => {});
+      await store.deleteMarker(markerName("in", originHash));
+    } catch {
+      // What is left is told apart at the next start.
+    }
   }
 
   #remember(arrival: Arrival): void {
     const { originHash } = arrival;
     this.#live.delete(originHash);
-    this.#live.set(originHash, { ...arrival, host: undefined, stream: undefined, phase: "live" });
+    this.#live.set(originHash, {
+      ...arrival,
+      host: undefined,
+      stream: undefined,
+      channels: undefined,
+      positions: undefined,
+      phase: "live",
+    });
     if (this.#live.size <= MAX_HANDED_IN) return;
     for (const oldest of this.#live.keys()) {
       this.#live.delete(oldest);

@@ -1,14 +1,8 @@
 import { platformRandom, randomBytes } from "@netmesh/crypto";
-import { readU64, writeU32, writeU64 } from "@netmesh/wire";
-import type { HeldDaemon } from "../../daemon-host.ts";
+import { readU64 } from "@netmesh/wire";
 import { hexId, messageOf } from "../../errors.ts";
 import type { ByteStream } from "../../runtime/peer-network.ts";
-import {
-  encodeSnapshot,
-  encodeSnapshotPieces,
-  type StateSnapshot,
-  snapshotSize,
-} from "../../state/snapshot.ts";
+import { type StateSnapshot, snapshotSize } from "../../state/snapshot.ts";
 import { backoffMs, MAX_MIGRATIONS } from "../conductor.ts";
 import type { Departures } from "../departures.ts";
 import {
@@ -17,7 +11,8 @@ import {
   MigrationError,
   migrationFailed,
 } from "../failure-reason.ts";
-import { BUFFERED_EVENT_OVERHEAD, writeBufferedEvent } from "../messages.ts";
+import type { HeldBackDaemon } from "../held-back.ts";
+import { BUFFERED_EVENT_OVERHEAD } from "../messages.ts";
 import { Migration, type MigrationOwner } from "../migration.ts";
 import type { MigrationContext } from "../migration-context.ts";
 import {
@@ -27,6 +22,7 @@ import {
   type MigrationSummary,
 } from "../migrator-options.ts";
 import type { SourceRecord } from "../source.ts";
+import { HandoverCopy } from "./handover-copy.ts";
 import { handoverMarkers, markerName, putHandoverMarker } from "./handover-marker.ts";
 import type { HandoverMessage } from "./handover-messages.ts";
 import {
@@ -35,28 +31,9 @@ import {
   type HandoverSourcePhase,
   stepHandoverSource,
 } from "./handover-source.ts";
-import { MAX_HANDOVER_FRAME_SIZE, readFrames, writeChunks, writeFrame } from "./handover-stream.ts";
-
-/** Bytes of the largest snapshot that travels as a whole between netmesh nodes; a state in parts has no limit. */
-export const MAX_HANDOVER_SNAPSHOT_SIZE: number = 1024 * 1024 * 1024;
-/** Version of the stream. */
-export const HANDOVER_VERSION = 1;
+import { MAX_HANDOVER_FRAME_SIZE, MAX_HANDOVER_SNAPSHOT_SIZE, readFrames } from "./handover-stream.ts";
 
 const RESEND_MS = 1000;
-/** With as many buffered events the daemon is stopped; with more, they are sent while it runs. */
-const FEW_EVENTS = 64;
-/** Rounds after which it is stopped anyway. */
-const MAX_ROUNDS = 16;
-/** What the rest of a state in parts may take when the daemon is stopped for it, at the pace so far, and as many bytes in any case. */
-const REST_MS = 10;
-const REST_BYTES = 64 * 1024;
-/** A daemon that changes faster than it travels is stopped once this many times its state has been sent. */
-const MAX_PASSES = 2;
-/** Sizes of the first frame, and of the hash before a head. */
-const OPEN_SIZE = 25;
-const HASH_SIZE = 8;
-const NOTHING = new Uint8Array(0);
-
 /** What the caller asked for. */
 interface Job {
   readonly migration: Migration;
@@ -86,8 +63,8 @@ interface Handover {
   bytes: number;
   /** Why it is aborted. */
   error: MigrationError | undefined;
-  /** Who waits for the target's answer to a mark. */
-  atMark: { readonly reached: () => void; readonly failed: (error: unknown) => void } | undefined;
+  /** What writes the daemon to the target. */
+  copy: HandoverCopy | undefined;
 }
 
 /** Daemons that this node hands over to other netmesh nodes (docs/protocol/migration.md). */
@@ -142,8 +119,9 @@ export class HandoverDepartures implements MigrationOwner {
     });
   }
 
-  /** Goes on with what the store knows: daemons that were handed over before this process began. */
-  async restart(): Promise<void> {
+  /** Goes on with what the store knows, and says what that is: daemons that were handed over before this process began. */
+  async restart(): Promise<HeldBackDaemon[]> {
+    const heldBack: HeldBackDaemon[] = [];
     for (const { originHash, moveId, node, entityId } of await handoverMarkers(this.#context.store, "out")) {
       const nowMs = this.#context.nowMs();
       this.#handovers.set(originHash, {
@@ -160,9 +138,11 @@ export class HandoverDepartures implements MigrationOwner {
         pausedAtMs: undefined,
         bytes: 0,
         error: undefined,
-        atMark: undefined,
+        copy: undefined,
       });
+      heldBack.push({ originHash, node, why: "handed-over" });
     }
+    return heldBack;
   }
 
   /** Where a daemon was handed over to, as long as the target has not confirmed. */
@@ -236,7 +216,7 @@ export class HandoverDepartures implements MigrationOwner {
         pausedAtMs: undefined,
         bytes: 0,
         error: undefined,
-        atMark: undefined,
+        copy: undefined,
       };
       this.#handovers.set(originHash, handover);
       this.#step(handover, "tick");
@@ -351,29 +331,28 @@ export class HandoverDepartures implements MigrationOwner {
     snapshot: StateSnapshot,
     hasDeltas: boolean,
   ): Promise<void> {
-    const progress = (size: number): void => {
-      handover.bytes += size;
+    const { originHash, moveId } = handover;
+    const progress = (): void => {
       handover.lastProgressMs = this.#context.nowMs();
     };
+    const copy = new HandoverCopy(this.#context, this.#departures.source, record, stream, {
+      onPhase: (phase) => {
+        if (phase === "cutover") handover.pausedAtMs = this.#context.nowMs();
+        handover.job?.migration.enter(phase);
+        progress();
+      },
+      onWritten: (size) => {
+        handover.bytes += size;
+        progress();
+      },
+    });
+    handover.copy = copy;
     try {
-      const open = new Uint8Array(OPEN_SIZE);
-      open[0] = HANDOVER_VERSION;
-      writeU64(open, 1, handover.originHash);
-      writeU64(open, 9, handover.moveId);
-      writeU64(open, 17, hasDeltas ? 0n : BigInt(snapshotSize(snapshot)));
-      await writeFrame(stream, "open", open);
-      handover.job?.migration.enter("transfer");
-      const count = hasDeltas
-        ? await this.#copyParts(handover, record, stream, snapshot, progress)
-        : await this.#copyWhole(handover, record, stream, snapshot, progress);
-      const end = new Uint8Array(4);
-      writeU32(end, 0, count);
-      await writeFrame(stream, "end", end);
+      await copy.write(moveId, snapshot, hasDeltas);
       this.#step(handover, "copied");
       await stream.close();
     } catch (error) {
       const text = messageOf(error);
-      const { originHash } = handover;
       this.#abort(
         handover,
         error instanceof MigrationError
@@ -383,108 +362,27 @@ export class HandoverDepartures implements MigrationOwner {
     }
   }
 
-  async #copyWhole(
-    handover: Handover,
-    record: SourceRecord,
-    stream: ByteStream,
-    snapshot: StateSnapshot,
-    progress: (size: number) => void,
-  ): Promise<number> {
-    for (const piece of encodeSnapshotPieces(snapshot)) await writeChunks(stream, "state", piece, progress);
-    await writeFrame(stream, "state-end", hashOf(snapshot));
-    handover.job?.migration.enter("restore");
-    await this.#mark(handover, stream);
-    handover.job?.migration.enter("replay");
-    const { source } = this.#departures;
-    let count = 0;
-    const writeEvents = async (events: ReturnType<typeof source.takeBuffered>): Promise<void> => {
-      for (const event of events) {
-        const bytes = new Uint8Array(BUFFERED_EVENT_OVERHEAD + event.payload.length);
-        writeBufferedEvent(bytes, 0, event);
-        await writeFrame(stream, "event", bytes);
-        progress(bytes.length);
-        count++;
-      }
-    };
-    for (let round = 0; round < MAX_ROUNDS && record.buffer.size > FEW_EVENTS; round++) {
-      await writeEvents(source.takeBuffered(handover.originHash));
-      await this.#mark(handover, stream);
-    }
-    await writeEvents(await this.#pause(handover));
-    return count;
-  }
-
-  async #copyParts(
-    handover: Handover,
-    record: SourceRecord,
-    stream: ByteStream,
-    snapshot: StateSnapshot,
-    progress: (size: number) => void,
-  ): Promise<number> {
-    await writeHead(stream, { ...snapshot, state: NOTHING });
-    let since: bigint | undefined;
-    /** Copies a part; how many bytes the target still lacks then. */
-    const copy = async (from: Pick<HeldDaemon, "snapshotDelta">): Promise<number> => {
-      const { bytes, version, remaining } = await from.snapshotDelta(since);
-      await writeChunks(stream, "part", bytes, progress);
-      await writeFrame(stream, "part-end");
-      since = version;
-      return remaining;
-    };
-    const startedMs = this.#context.nowMs();
-    let lacking = await copy(record.host);
-    const limit = MAX_PASSES * (handover.bytes + lacking);
-    const isMuch = (): boolean => {
-      const msPerByte = (this.#context.nowMs() - startedMs) / handover.bytes;
-      return lacking > REST_BYTES && lacking * msPerByte > REST_MS && handover.bytes < limit;
-    };
-    while (isMuch()) lacking = await copy(record.host);
-    handover.job?.migration.enter("restore");
-    await this.#mark(handover, stream);
-    handover.job?.migration.enter("replay");
-    // What has changed while the target caught up.
-    do lacking = await copy(record.host);
-    while (isMuch());
-    await this.#pause(handover);
-    const held = this.#departures.source.heldOf(handover.originHash);
-    if (held === undefined) throw new MigrationError("cancelled", "the move has ended");
-    while ((await copy(held)) > 0);
-    await writeHead(stream, held.head());
-    return 0;
-  }
-
-  /** Resolves when the target has taken over all that was written. Rejects when the handover ends. */
-  async #mark(handover: Handover, stream: ByteStream): Promise<void> {
-    const reached = new Promise<void>((resolve, reject) => {
-      handover.atMark = { reached: resolve, failed: reject };
-    });
-    reached.catch(() => undefined);
-    await writeFrame(stream, "mark");
-    await reached;
-    handover.atMark = undefined;
-    handover.lastProgressMs = this.#context.nowMs();
-  }
-
-  /** From here on nothing is delivered to the daemon. */
-  async #pause(handover: Handover): Promise<Awaited<ReturnType<Departures["source"]["cutover"]>>> {
-    const events = await this.#departures.source.cutover(handover.originHash);
-    handover.pausedAtMs = this.#context.nowMs();
-    handover.job?.migration.enter("cutover");
-    return events;
-  }
-
-  /** The target writes when it is at a mark, and when it refuses. */
+  /** The target writes when it is at a mark, and when it refuses; it closes once the daemon lives there. */
   async #listen(handover: Handover, stream: ByteStream): Promise<void> {
+    let cause: unknown;
     try {
       for await (const { type, payload } of readFrames(stream)) {
-        if (type === "reached") handover.atMark?.reached();
+        if (type === "reached") handover.copy?.reach();
         const reason = type === "refused" ? decodeFailureReason(payload) : undefined;
         if (reason === undefined) continue;
         this.#abort(handover, migrationFailed(handover.originHash, reason, handover.target));
       }
-    } catch {
-      // Whoever writes hears of it, too.
+    } catch (error) {
+      cause = error;
     }
+    // Before that the target is gone, or has begun anew: it is prepared for nothing.
+    const { originHash, target: node } = handover;
+    const error = new MigrationError("target-unavailable", "the stream has ended", {
+      originHash,
+      node,
+      cause,
+    });
+    this.#abort(handover, error);
   }
 
   #abort(handover: Handover, error: MigrationError): void {
@@ -564,7 +462,7 @@ export class HandoverDepartures implements MigrationOwner {
     const { originHash, job, error, stream } = handover;
     this.#handovers.delete(originHash);
     stream?.abort();
-    handover.atMark?.failed(new MigrationError("cancelled", "the move has ended", { originHash }));
+    handover.copy?.end();
     if (job === undefined) return;
     if (error?.failure?.kind === "not-ready" && job.retryNotReadyMs > 0) {
       this.#retryLater(job);
@@ -602,19 +500,4 @@ export class HandoverDepartures implements MigrationOwner {
   #send(to: bigint, message: HandoverMessage): void {
     this.#context.sendHandover(to, message);
   }
-}
-
-/** What a chain without a payload at hand needs to go on: the parent hash of its next link. */
-function hashOf({ headHash = 0n }: StateSnapshot): Uint8Array {
-  const bytes = new Uint8Array(HASH_SIZE);
-  writeU64(bytes, 0, headHash);
-  return bytes;
-}
-
-async function writeHead(stream: ByteStream, head: StateSnapshot): Promise<void> {
-  const encoded = encodeSnapshot(head);
-  const payload = new Uint8Array(HASH_SIZE + encoded.length);
-  payload.set(hashOf(head));
-  payload.set(encoded, HASH_SIZE);
-  await writeFrame(stream, "head", payload);
 }

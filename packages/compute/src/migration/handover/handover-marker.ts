@@ -2,12 +2,13 @@ import { readU64, writeU64 } from "@netmesh/wire";
 import { hexId } from "../../errors.ts";
 import type { HandoverStore } from "../handover-store.ts";
 
-/** What a marker is for: a daemon that is handed over, or one that has come. */
-export type MarkerRole = "out" | "in";
+/** What a marker is for: a daemon that is handed over, one that has come, or one that leaves in the messages of Net. */
+export type MarkerRole = "out" | "in" | "departed";
 
 /** What a node keeps of a handover so that it survives a crash. */
 export interface HandoverMarker {
   readonly originHash: bigint;
+  /** 0 in the messages of Net, which name no moves. */
   readonly moveId: bigint;
   /** The other node: the target of one that left, the source of one that came. */
   readonly node: bigint;

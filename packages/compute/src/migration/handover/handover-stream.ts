@@ -26,11 +26,17 @@ const FRAMES = {
   mark: 10,
   /** The target's answer to a mark. */
   reached: 11,
+  /** How far the daemon has got on its channels: for each of them publisher u64, length of the name u8, name, position u64. */
+  positions: 12,
 } as const;
 
 /** Type of a frame. */
 export type HandoverFrameType = keyof typeof FRAMES;
 
+/** Version of the stream. */
+export const HANDOVER_VERSION = 1;
+/** Bytes of the largest snapshot that travels as a whole between netmesh nodes; a state in parts has no limit. */
+export const MAX_HANDOVER_SNAPSHOT_SIZE: number = 1024 * 1024 * 1024;
 /** Bytes of a payload, at most. */
 export const MAX_HANDOVER_FRAME_SIZE: number = 1024 * 1024;
 /** Bytes of state in one frame, at most. */
