@@ -110,7 +110,7 @@ export class HandoverRestore {
       await this.#owner.channelsReady();
       await writeFrame(this.#stream, "reached");
     } else if (type === "part") this.#addPart(payload);
-    else if (type === "part-end" && host !== undefined) await host.applyDelta(this.#takePart());
+    else if (type === "part-end" && host !== undefined) await this.#applyPart(host);
     else if (type === "event" && host !== undefined) await this.#replay(host, payload);
     else if (type === "positions" && host !== undefined && this.#positions === undefined) {
       this.#positions = decodePositions(payload);
@@ -162,7 +162,7 @@ export class HandoverRestore {
     const size = this.#partSize + chunk.length;
     if (size > MAX_HANDOVER_PART_SIZE) throw tooLarge();
     if (size > this.#part.length) {
-      const capacity = Math.max(MIN_CAPACITY, 2 * this.#part.length, size);
+      const capacity = Math.min(MAX_HANDOVER_PART_SIZE, Math.max(MIN_CAPACITY, 2 * this.#part.length, size));
       this.#reserve(capacity - this.#part.length);
       const more = new Uint8Array(capacity);
       more.set(this.#part.subarray(0, this.#partSize));
@@ -172,13 +172,11 @@ export class HandoverRestore {
     this.#partSize = size;
   }
 
-  /** The bytes of the part, which are the caller's. */
-  #takePart(): Uint8Array {
+  /** Gives the part to the daemon; the next one comes in the same memory. */
+  async #applyPart(host: DaemonHost): Promise<void> {
     const bytes = this.#part.subarray(0, this.#partSize);
-    this.#reserve(-this.#part.length);
-    this.#part = new Uint8Array(0);
     this.#partSize = 0;
-    return bytes;
+    await host.applyDelta(bytes);
   }
 
   #reserve(size: number): void {
