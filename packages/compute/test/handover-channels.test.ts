@@ -257,6 +257,7 @@ describe("the channels of a daemon that is handed over", () => {
     await net.run(200);
     migration.cancel();
     await net.flush();
+    expect(log).toContain("b unsubscribe news");
     log.length = 0;
     subscribed();
     await net.flush();

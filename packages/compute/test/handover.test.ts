@@ -311,6 +311,25 @@ describe("a handover that cannot be", () => {
     expect([net.pending, a.runtime.daemonCount, b.runtime.daemonCount]).toEqual([0, 0, 0]);
   });
 
+  it("in the messages of Net ends when the daemon is stopped, too, whoever conducts it", async () => {
+    for (const conductor of [A, 3n]) {
+      const net = new MigrationNet();
+      const a = await net.node(A, { authorize: () => true });
+      const b = await net.node(B);
+      const c = await net.node(3n);
+      await a.runtime.spawn("counter", { identity: ID });
+      b.runtime.expectMigration("counter", ORIGIN);
+      net.fault = ({ type }) => (type === "replay-complete" ? { copies: 0 } : undefined);
+      const { migrator } = conductor === A ? a : c;
+      const migration = await migrator.startMigration(ORIGIN, B, { source: A });
+      await net.run(200);
+      await a.runtime.stop(ORIGIN);
+      await net.flush();
+      expect(migration.error?.message).toMatch(/stopped|cancelled/);
+      expect([net.pending, a.runtime.daemonCount, b.runtime.daemonCount]).toEqual([0, 0, 0]);
+    }
+  });
+
   it("is no longer stopped when it is being recorded that it is the target's", async () => {
     const { net, a, b, stores } = await pair();
     const store = stores[0] as VolatileHandoverStore;

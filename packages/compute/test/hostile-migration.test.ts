@@ -470,6 +470,22 @@ describe("a source in a stream", () => {
     expect((await moved(at)).outcome?.node).toBe(B);
   });
 
+  it("that is slow, but not silent, is waited for", async () => {
+    const at = await bench({ isNetmesh: true });
+    const [near, far] = streamPair();
+    at.b.migrator.acceptStream(far, A);
+    await near.write(open(1000));
+    for (let minutes = 0; minutes < 3; minutes++) {
+      await at.net.run(50_000);
+      await near.write(frame(2, new Uint8Array(1)));
+      await at.net.flush();
+    }
+    expect(at.b.migrator.pending).toBe(1);
+    near.abort();
+    await at.net.flush();
+    expect(at.b.migrator.pending).toBe(0);
+  });
+
   it("that opens streams and says nothing has sixty-four of them, for a minute", async () => {
     const { net, b } = await bench({ isNetmesh: true });
     const streams = Array.from({ length: 65 }, () => {
