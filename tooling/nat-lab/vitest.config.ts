@@ -11,7 +11,7 @@ export default defineConfig({
   root: fileURLToPath(new URL("../..", import.meta.url)),
   test: {
     projects: ["packages/*/vitest.nat.config.ts", "apps/*/vitest.nat.config.ts"],
-    // Laboratories mostly wait; more than two at once would disturb what they measure.
+    // Laboratories mostly wait; those that measure say so in their own configuration, and run alone.
     maxWorkers: 2,
     reporters: ["default", [summary, reason === undefined ? {} : { note }]],
   },
