@@ -238,6 +238,20 @@ describe("looking for a path to a node", () => {
     ]);
   });
 
+  it("is over as soon as the session has moved to the announced address", async () => {
+    const { timers, host, traversal } = node();
+    traversal.forceClass("open");
+    host.add(PEER);
+    host.reflexes.set(PEER, REFLEX);
+    const call = traversal.connectDirect({ nodeId: PEER, publicKey: new Uint8Array(32) });
+    await timers.advance(10);
+    expect(host.asked.map(([address]) => address)).toEqual([REFLEX.key]);
+    host.add(PEER, { isDirect: true, address: REFLEX });
+    traversal.pathChanged(PEER, REFLEX, true);
+    expect(await call).toEqual({ path: "direct", reason: "direct-answered" });
+    expect(timers.now()).toBe(10);
+  });
+
   it("ends as transport when no session comes about, whatever the classes", async () => {
     const { host, traversal, kindOf } = node();
     host.add(COORDINATOR, { isDirect: true });
