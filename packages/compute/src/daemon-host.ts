@@ -309,13 +309,13 @@ export class DaemonHost {
     return this.#calls.run("snapshot", () => this.#deltaNow(since));
   }
 
-  /** Gives the daemon a part of its state. Fails with `restore-failed` or `callback-timeout`. */
+  /** Gives the daemon a part of its state, which must not change before this has settled. Fails with `restore-failed` or `callback-timeout`. */
   applyDelta(delta: Uint8Array): Awaitable<void> {
     return this.#calls.run("restore", () => {
       let applied: Awaitable<void>;
       try {
         if (!this.hasDeltas) throw new Error("the daemon takes no parts of a state");
-        applied = this.#daemon.applyDelta?.(new Uint8Array(delta));
+        applied = this.#daemon.applyDelta?.(delta);
       } catch (error) {
         throw this.#failed("restore-failed", error);
       }
@@ -541,7 +541,7 @@ export class DaemonHost {
     const { bytes, version, remaining } = delta;
     const isDelta = bytes instanceof Uint8Array && typeof version === "bigint" && remaining >= 0;
     if (!isDelta) throw this.#failed("snapshot-failed", "not a part of a state");
-    return { bytes: new Uint8Array(bytes), version, remaining };
+    return { bytes, version, remaining };
   }
 
   #restoreState(state: Uint8Array): Awaitable<void> {

@@ -10,7 +10,7 @@ export type DaemonOutput = Uint8Array | readonly Uint8Array[] | undefined | void
 
 /** A part of a daemon's state on its way to another node. */
 export interface StateDelta {
-  /** What `applyDelta` needs; copied before it is sent. Best up to some hundred kilobytes. */
+  /** What `applyDelta` needs; the runtime's, and nobody changes it any more. Best up to some hundred kilobytes. */
   readonly bytes: Uint8Array;
   /** How far this part goes: the `since` of the next. */
   readonly version: bigint;
@@ -74,7 +74,10 @@ export interface Daemon {
    */
   snapshotDelta?(since: bigint | undefined): Awaitable<StateDelta>;
 
-  /** Takes over a part, in the order in which they were given, before any `process`; the bytes are the daemon's. Throwing refuses it. */
+  /**
+   * Takes over a part, in the order in which they were given, before any `process`; the bytes are valid until it has settled. Throwing
+   * refuses it.
+   */
   applyDelta?(delta: Uint8Array): Awaitable<void>;
 
   /** Healthy by default. */

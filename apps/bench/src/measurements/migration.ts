@@ -7,6 +7,8 @@ import { type Job, type MeasurementName, NO_SIDE, type Observation } from "./mea
 const DEMO = new URL("./src/demo.ts", import.meta.resolve("@netmesh/example-migration/package.json"));
 const MIB = 1 << 20;
 const TIMEOUT_MS = 300_000;
+/** Moves that are not counted, so that each of the three processes has been source and target once. */
+const WARM_UP_MOVES = 3;
 
 interface Move {
   readonly outcome: string;
@@ -31,7 +33,7 @@ async function moves(
     ...(withDeltas ? ["--deltas"] : []),
     ...[
       "--moves",
-      String(count),
+      String(WARM_UP_MOVES + count),
       "--state-bytes",
       String(stateBytes),
       "--events-per-second",
@@ -46,7 +48,7 @@ async function moves(
   const summary = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "") as {
     readonly moves: readonly Move[];
   };
-  return [...summary.moves];
+  return summary.moves.slice(WARM_UP_MOVES);
 }
 
 function migration(stateBytes: number, count: number, perSecond: number, withDeltas = false): Job {
@@ -58,7 +60,7 @@ function migration(stateBytes: number, count: number, perSecond: number, withDel
     ["migration-pause-p99", "ms"],
   ];
   return {
-    id: `migration:${stateBytes}`,
+    id: `migration:${stateBytes}${withDeltas ? ":with-deltas" : ""}`,
     keys: names.map(([name, unit]) => ({ name, unit, ...key })),
     async run() {
       const made = await moves(stateBytes, count, perSecond, withDeltas);
@@ -88,6 +90,7 @@ function migration(stateBytes: number, count: number, perSecond: number, withDel
 /** Live migration between processes; the daemon counts its events, and a run fails when one is missing or came twice. */
 export const migrationJobs: readonly Job[] = [
   migration(MIB, 30, 10_000),
-  migration(100 * MIB, 3, 1_000),
+  migration(100 * MIB, 6, 1_000),
+  migration(100 * MIB, 6, 1_000, true),
   migration(1_024 * MIB, 2, 1_000, true),
 ];

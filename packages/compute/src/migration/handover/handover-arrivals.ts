@@ -249,7 +249,7 @@ export class HandoverArrivals {
           await writeFrame(stream, "reached");
         } else if (type === "part") part.add(payload);
         else if (type === "part-end" && arrival.host !== undefined)
-          await arrival.host.applyDelta(part.take());
+          await part.drain(arrival.host);
         else if (type === "event" && arrival.host !== undefined) {
           const event = readBufferedEvent(payload, 0, MAX_HANDOVER_FRAME_SIZE);
           if (event === undefined) throw malformed(originHash);
@@ -497,7 +497,7 @@ class Refusal extends MigrationError {
   }
 }
 
-/** Bytes that come one after the other, up to a limit. */
+/** Collects a part of a state, up to a limit; one after the other in the same memory. */
 class Collector {
   readonly #limit: number;
   #bytes = new Uint8Array(0);
@@ -519,12 +519,11 @@ class Collector {
     this.#size = size;
   }
 
-  /** The bytes, which are the caller's. */
-  take(): Uint8Array {
+  /** Gives the part to the daemon. Fails as `DaemonHost.applyDelta`. */
+  async drain(host: DaemonHost): Promise<void> {
     const bytes = this.#bytes.subarray(0, this.#size);
-    this.#bytes = new Uint8Array(0);
     this.#size = 0;
-    return bytes;
+    await host.applyDelta(bytes);
   }
 }
 
