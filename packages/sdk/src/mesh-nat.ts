@@ -6,6 +6,7 @@ import type {
   ConnectionReason,
   NatClass,
   Traversal,
+  TraversalHost,
   TraversalSettings,
   TraversalStats,
 } from "@netmesh/traversal";
@@ -36,13 +37,13 @@ export interface DirectConnection {
 /** How this node is reached from outside, and how it reaches others without relays. */
 export class MeshNat {
   readonly #traversal: Traversal;
-  readonly #announced: Pick<NodeTraversal, "natClassOf" | "reflexOf" | "isClosed">;
+  readonly #announced: Pick<TraversalHost, "natClassOf" | "reflexOf"> & { readonly isClosed: boolean };
   readonly #mapping: { readonly status: PortMappingStatus; recheck(): void } | undefined;
 
   /** Use `Mesh.nat`. */
   constructor(
     traversal: Traversal,
-    announced: Pick<NodeTraversal, "natClassOf" | "reflexOf" | "isClosed">,
+    announced: Pick<TraversalHost, "natClassOf" | "reflexOf"> & { readonly isClosed: boolean },
     mapping: { readonly status: PortMappingStatus; recheck(): void } | undefined,
   ) {
     this.#traversal = traversal;
