@@ -40,15 +40,17 @@ export interface ClockReading {
 /** Asks peers for the time. */
 export class ClockReader {
   readonly #subprotocol: Subprotocol;
-  readonly #waiting = new Map<number, (unixMs: number) => void>();
+  /** By id, with the peer that was asked. */
+  readonly #waiting = new Map<number, { readonly peer: bigint; take(unixMs: number): void }>();
   #asked = 0;
 
   constructor(mesh: Mesh) {
     this.#subprotocol = mesh.subprotocol(CLOCK, {
-      onMessage: ({ data }) => {
+      onMessage: ({ peer, data }) => {
         if (data.length !== ANSWER_BYTES) return;
         const view = new DataView(data.buffer, data.byteOffset);
-        this.#waiting.get(view.getUint32(0, true))?.(view.getFloat64(QUESTION_BYTES, true));
+        const waiting = this.#waiting.get(view.getUint32(0, true));
+        if (waiting?.peer === peer) waiting.take(view.getFloat64(QUESTION_BYTES, true));
       },
     });
   }
@@ -76,10 +78,11 @@ export class ClockReader {
         resolve(reading);
       };
       const handle = setTimeout(() => end(undefined), patienceMs);
-      this.#waiting.set(id, (unixMs) => {
+      const take = (unixMs: number) => {
         const roundTripMs = performance.now() - startMs;
         end({ offsetMs: unixMs + roundTripMs / 2 - Date.now(), roundTripMs });
-      });
+      };
+      this.#waiting.set(id, { peer, take });
       this.#subprotocol.send(peer, question).catch(() => {});
     });
   }

@@ -59,6 +59,20 @@ describe("announced capabilities", () => {
     expect(network.nodes.map((node) => node.core.counters.datagramsSent)).toEqual(before);
   });
 
+  it("are not passed on to a peer behind a relay, which the relay tells itself", () => {
+    const network = createTestNetwork(3);
+    const [a, b, relay] = network.nodes as [TestNode, TestNode, TestNode];
+    a.connect(relay);
+    b.connect(relay);
+    network.advance(100);
+    a.connect(b, relay);
+    network.advance(100);
+    announce(relay, ["hub"]);
+    network.advance(100);
+    expect([a, b].map((node) => finds(node, "hub"))).toEqual([[relay.nodeId], [relay.nodeId]]);
+    expect([a, b].map(({ core }) => core.counters.announcementsForwarded)).toEqual([0, 0]);
+  });
+
   it("are not passed on after fifteen hops", () => {
     const { network, nodes } = line(19);
     announce(nodes[0] as TestNode, ["far"]);

@@ -424,4 +424,16 @@ describe("a hostile member", () => {
     expect(net.publisher.core.counters.membershipRepeated).toBe(2);
     expect(net.publisher.core.counters.subscribersAccepted).toBe(1);
   });
+
+  it("has the last 64 of its questions remembered, and older ones judged anew", () => {
+    const net = new ChannelNetwork(1);
+    const [a] = net.subscribers as [TestNode];
+    const ask = (nonce: bigint) =>
+      sendMembership(a, net.publisher, { type: "subscribe", nonce, channel: "news" });
+    for (let nonce = 1n; nonce <= 65n; nonce++) ask(nonce);
+    ask(2n);
+    ask(1n);
+    net.network.advance(10);
+    expect(net.publisher.core.counters.membershipRepeated).toBe(1);
+  });
 });

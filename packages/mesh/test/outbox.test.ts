@@ -103,6 +103,23 @@ describe("when the transport falls behind", () => {
     expect(take(box, 2)[1]).toEqual({ source: 6, number: 77, to: NEAR.key });
   });
 
+  it("a source that sets the priority flag on everything it sends leaves the others their turns", () => {
+    const box = outbox();
+    congest(box);
+    for (let i = 0; i < 500; i++) {
+      box.pushBorrowed(routed(6, i), NEAR);
+      pushOwn(box, i);
+    }
+    const sent = take(box, 1);
+    for (let turn = 0; turn < 10; turn++) {
+      for (let i = 0; i < 64; i++) box.pushBorrowed(routed(5, i, RoutingFlags.PRIORITY), NEAR);
+      sent.push(...take(box, 64));
+    }
+    for (const source of [6, 1]) {
+      expect(sent.filter((packet) => packet.source === source).length).toBeGreaterThanOrEqual(180);
+    }
+  });
+
   it("what leaves the queues together is grouped by next hop, each group in order", () => {
     const box = outbox();
     congest(box);

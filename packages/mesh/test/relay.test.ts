@@ -97,6 +97,22 @@ describe("a relay", () => {
     expect(relay.core.counters.routedBounce).toBe(1);
   });
 
+  it("lets a packet go round a circle of routes no more often than it has hops to make", () => {
+    const network = createTestNetwork(4);
+    const [a, ...circle] = network.nodes as [TestNode, TestNode, TestNode, TestNode];
+    a.connect(circle[0]);
+    circle.forEach((node, i) => {
+      const next = circle[(i + 1) % circle.length] as TestNode;
+      node.connect(next);
+      node.core.addRoute(42n, next.transport.localAddress);
+    });
+    network.net.inject(routed(a, 42n, 8), a.transport.localAddress, circle[0].transport.localAddress);
+    network.advance(1_000);
+    const sum = (name: "forwarded" | "routedExpired") =>
+      circle.reduce((total, { core }) => total + core.counters[name], 0);
+    expect([sum("forwarded"), sum("routedExpired")]).toEqual([8, 1]);
+  });
+
   it("sends nothing to a blocked next hop until it is unblocked", () => {
     const { network, a, b, relay } = triangle();
     relay.core.block(b.transport.localAddress);

@@ -42,6 +42,7 @@ export {
   type RoutedPacketKind,
   type SendDatagram,
 } from "./forwarding-proxy.ts";
+export { PriorityShares } from "./priority-shares.ts";
 export { RouteDecision, type RouteVerdict } from "./route-decision.ts";
 export {
   MAX_DRAIN,

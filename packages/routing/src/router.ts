@@ -1,5 +1,6 @@
-import { type DatagramBatch, hashU64, readU32, type SocketAddress } from "@netmesh/wire";
+import type { DatagramBatch, SocketAddress } from "@netmesh/wire";
 import { DEFAULT_MAX_DEPTH, FairScheduler, type FairSchedulerOptions } from "./fair-scheduler.ts";
+import { PriorityShares } from "./priority-shares.ts";
 import { RouteDecision, type RouteVerdict } from "./route-decision.ts";
 import { requireCount } from "./routing-error.ts";
 import type { RoutingTable } from "./routing-table.ts";
@@ -7,12 +8,8 @@ import type { RoutingTable } from "./routing-table.ts";
 /** Most packets one {@link Router.drain} takes (routing §5.2). */
 export const MAX_DRAIN = 64;
 
-/** Where a routed datagram names its source. */
-const SOURCE_AT = 6;
 /** Ends a group of packets. */
 const LAST = 255;
-/** Sources are told apart by a hash of 10 bits where their priority packets are counted. */
-const SOURCE_BUCKETS = 1024;
 
 /** What becomes of a datagram given to a {@link Router}. */
 export type RouterVerdict = RouteVerdict | "queue-full";
@@ -65,9 +62,7 @@ export class Router {
   /** For stream weights and its counters; packets enter and leave through the router. */
   readonly scheduler: FairScheduler;
   readonly #decision: RouteDecision;
-  readonly #priorityPerSource: number;
-  readonly #priorityHeld: Uint32Array = new Uint32Array(SOURCE_BUCKETS);
-  readonly #hashSeed: number;
+  readonly #shares: PriorityShares;
   #isRunning = true;
   #counters: Counters = newCounters();
   // What a drain has taken, chained into groups by next hop.
@@ -85,8 +80,7 @@ export class Router {
     this.table = table;
     this.scheduler = new FairScheduler(options);
     this.#decision = new RouteDecision(table, "router");
-    this.#priorityPerSource = priorityPerSource;
-    this.#hashSeed = hashSeed;
+    this.#shares = new PriorityShares(priorityPerSource, hashSeed);
   }
 
   /** Whether {@link Router.drain} gives anything out. */
@@ -137,13 +131,13 @@ export class Router {
         return verdict;
     }
     const nextHop = decision.nextHop as SocketAddress;
-    const isPriority = decision.hasPriority && this.#mayTakePriority(datagram);
+    const isPriority = decision.hasPriority && this.#shares.hasRoom(datagram);
     if (!this.scheduler.enqueue(datagram, nextHop, streamLo, streamHi, isPriority, nowMs)) {
       counters.dropped["queue-full"] += 1;
       streams.recordDrop(streamLo, streamHi, nowMs);
       return "queue-full";
     }
-    if (isPriority) this.#priorityHeld[this.#sourceBucket(datagram)] = this.#heldOf(datagram) + 1;
+    if (isPriority) this.#shares.entered(datagram);
     else if (decision.hasPriority) counters.priorityDemoted += 1;
     streams.recordForward(streamLo, streamHi, length, nowMs);
     counters.forwarded += 1;
@@ -169,7 +163,7 @@ export class Router {
       const packet = scheduler.dequeue();
       if (packet === undefined) break;
       const { bytes, nextHop } = packet;
-      if (packet.isPriority) this.#priorityHeld[this.#sourceBucket(bytes)] = this.#heldOf(bytes) - 1;
+      if (packet.isPriority) this.#shares.left(bytes);
       counters.queueMs += nowMs - packet.queuedAtMs;
       counters.left += 1;
       this.#taken[count] = bytes;
@@ -216,18 +210,6 @@ export class Router {
   /** Starts the counters over; table, queues and stream records stay as they are. */
   resetStats(): void {
     this.#counters = newCounters();
-  }
-
-  #mayTakePriority(datagram: Uint8Array): boolean {
-    return this.#heldOf(datagram) < this.#priorityPerSource;
-  }
-
-  #heldOf(datagram: Uint8Array): number {
-    return this.#priorityHeld[this.#sourceBucket(datagram)] as number;
-  }
-
-  #sourceBucket(datagram: Uint8Array): number {
-    return hashU64(readU32(datagram, SOURCE_AT), 0, this.#hashSeed) % SOURCE_BUCKETS;
   }
 }
 

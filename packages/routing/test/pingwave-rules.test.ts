@@ -275,7 +275,9 @@ describe("pingwave rules", () => {
     const node = new Node(1n, { maxNeighbors: 1 });
     node.meet(2n);
     expect(() => node.meet(3n)).toThrow(RoutingError);
-    expect(() => new Node(1n, { confirmWithinMs: -1 })).toThrow(RoutingError);
+    for (const limit of ["confirmWithinMs", "copiesPerSecond", "maxNeighbors"]) {
+      expect(() => new Node(1n, { [limit]: -1 })).toThrow(RoutingError);
+    }
     expect(() => new Node(1n, { pingwavesPerSecond: -1 }).meet(2n)).toThrow(RoutingError);
   });
 });

@@ -211,6 +211,14 @@ describe("paths", () => {
     expect(graph.pathTo(Y)).toBeUndefined();
   });
 
+  it("lead nowhere from a node whose only neighbour has gone", () => {
+    const graph = new ProximityGraph(SELF);
+    const neighbor = z();
+    tell(graph, pingwave(Y, { hopCount: 1 }), neighbor);
+    graph.removeNeighbor(neighbor);
+    expect(graph.pathTo(Y)).toBeUndefined();
+  });
+
   it("are the shortest there are", () => {
     const graph = new ProximityGraph(SELF);
     const [near, far] = [y(), z()];

@@ -98,6 +98,7 @@ describe("routing", () => {
     expect(router.route(mine, 0)).toBe("local");
     expect(mine).toEqual(before);
     expect(router.stats()).toMatchObject({ local: 1, dropped: 0 });
+    expect(router.table.streams.getStreamStats(1n, 0)).toMatchObject({ packetsIn: 1, packetsDropped: 0 });
   });
 
   it("counts a packet that no queue takes as dropped and not as in (W12)", () => {
@@ -173,6 +174,13 @@ describe("draining", () => {
     expect(router.stats().meanQueueMs).toBe(0);
     drain(router, 10);
     expect(router.stats().meanQueueMs).toBe(8);
+  });
+
+  it("tells it of a queue that has grown meanwhile, too", () => {
+    const router = routerOf();
+    for (let i = 0; i < 200; i++) router.route(packet(7n), 4);
+    while (drain(router, 10).length > 0);
+    expect(router.stats().meanQueueMs).toBe(6);
   });
 
   it("takes no more than it is told to", () => {

@@ -13,7 +13,7 @@ import type {
 import { systemTimers } from "@netmesh/traversal/node";
 import { SocketAddress } from "@netmesh/wire";
 import { requireId } from "./arguments.ts";
-import { InvalidArgumentError, toNetError } from "./errors.ts";
+import { InvalidArgumentError, ShutdownError, toNetError } from "./errors.ts";
 import type { PeerContact } from "./mesh-options.ts";
 import { NodeTraversal } from "./node-traversal.ts";
 import type { Path } from "./peer.ts";
@@ -37,13 +37,13 @@ export interface DirectConnection {
 /** How this node is reached from outside, and how it reaches others without relays. */
 export class MeshNat {
   readonly #traversal: Traversal;
-  readonly #announced: Pick<TraversalHost, "natClassOf" | "reflexOf">;
+  readonly #announced: Pick<TraversalHost, "natClassOf" | "reflexOf"> & { readonly isClosed: boolean };
   readonly #mapping: { readonly status: PortMappingStatus; recheck(): void } | undefined;
 
   /** Use `Mesh.nat`. */
   constructor(
     traversal: Traversal,
-    announced: Pick<TraversalHost, "natClassOf" | "reflexOf">,
+    announced: Pick<TraversalHost, "natClassOf" | "reflexOf"> & { readonly isClosed: boolean },
     mapping: { readonly status: PortMappingStatus; recheck(): void } | undefined,
   ) {
     this.#traversal = traversal;
@@ -96,13 +96,13 @@ export class MeshNat {
     await this.#traversal.reclassify();
   }
 
-  /** Asks one peer where it sees this node, `ip:port`. Rejects with `peer-not-reachable`, `reflex-timeout`, `transport`. */
+  /** Asks one peer where it sees this node, `ip:port`. Rejects with `peer-not-reachable`, `reflex-timeout`, `transport`, `shutdown`. */
   async probeReflex(nodeId: bigint): Promise<string> {
     requireId(nodeId, "nodeId");
     try {
       return (await this.#traversal.probeReflex(nodeId)).key;
     } catch (error) {
-      throw toNetError(error);
+      throw this.#announced.isClosed ? new ShutdownError() : toNetError(error);
     }
   }
 
@@ -195,7 +195,8 @@ export class MeshTraversal {
     const target = { nodeId, publicKey: publicKey.slice() };
     try {
       const outcome = await traversal.connectDirect(target, coordinators);
-      if (outcome.path === "relayed" && upgrade) traversal.upgrade(target, coordinators);
+      if (outcome.path === "relayed" && upgrade && !this.#traversal.isClosed)
+        traversal.upgrade(target, coordinators);
       return outcome;
     } catch (error) {
       throw toNetError(error);

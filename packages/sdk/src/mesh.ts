@@ -74,6 +74,8 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
   readonly #udp: UdpTransport | undefined;
   readonly #attempts = new Map<number, Pending>();
   readonly #accepts = new Map<bigint, Pending>();
+  /** Calls of {@link connectDirect} under way. */
+  readonly #connections = new Set<Pick<Pending, "reject">>();
   /** Nodes that are looked for; the engine bounds them. */
   readonly #lookups = new Map<bigint, Pending<FoundNode>>();
   readonly #inbox = new Inbox();
@@ -260,8 +262,12 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
     for (const id of coordinators) requireId(id, "coordinator");
     const traversal = this.#requireTraversal();
     const signal = signalOf(options);
-    const outcome = await abortable<DirectConnection>(signal, ({ resolve, reject }) => {
-      traversal.connect(peer, coordinators, upgrade).then(resolve, reject);
+    const outcome = await abortable<DirectConnection>(signal, (pending) => {
+      this.#connections.add(pending);
+      traversal
+        .connect(peer, coordinators, upgrade)
+        .then(pending.resolve, pending.reject)
+        .finally(() => this.#connections.delete(pending));
     });
     const known = this.#node.core.peer(peer.nodeId);
     if (known === undefined) throw new TransportError("unknown-peer", "the session has ended meanwhile");
@@ -619,11 +625,12 @@ export class Mesh extends TypedEventTarget<MeshEvents> implements AsyncDisposabl
 
   async #close(graceMs: number): Promise<void> {
     const error = new ShutdownError();
-    for (const pending of [...this.#attempts.values(), ...this.#accepts.values(), ...this.#lookups.values()])
-      pending.reject(error);
+    const all = [this.#attempts.values(), this.#accepts.values(), this.#lookups.values(), this.#connections];
+    for (const operations of all) for (const pending of operations) pending.reject(error);
     this.#attempts.clear();
     this.#accepts.clear();
     this.#lookups.clear();
+    this.#connections.clear();
     this.#channels.shutdown(error);
     await this.#inbox.closeStreams(graceMs);
     await this.#traversal?.close();

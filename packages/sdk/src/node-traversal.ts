@@ -62,6 +62,11 @@ export class NodeTraversal implements TraversalHost {
     return this.#punched.get(nodeId) === address.key;
   }
 
+  /** Whether everything has ended. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   /** Ends everything. */
   close(): void {
     this.#isClosed = true;
@@ -168,6 +173,8 @@ export class NodeTraversal implements TraversalHost {
   }
 
   connect(contact: TraversalContact, via: SocketAddress): Promise<void> {
+    // What is rejected by the end of the node tries the next relay.
+    if (this.#isClosed) return Promise.reject(new Error("the node was shut down"));
     return new Promise((resolve, reject) => {
       try {
         const attempt = this.#node.core.connect(contact.nodeId, contact.publicKey, via, "routed");

@@ -198,12 +198,22 @@ describe("callers' mistakes", () => {
   });
 });
 
+/** Looks for a node over two relays that have gone silent, and asks one of them where it sees this one. */
+async function lookingForAPath(mesh: Mesh): Promise<Promise<unknown>[]> {
+  const relays = [await openMesh(), await openMesh()];
+  for (const relay of relays) await mesh.connect(relay.contact);
+  const nobody = { nodeId: 6n, publicKey: (await createMesh()).noisePublicKey };
+  const coordinator = relays.map(({ nodeId }) => nodeId);
+  for (const relay of relays) relay.block(mesh.localAddress);
+  return [mesh.connectDirect(nobody, { coordinator }), mesh.nat.probeReflex(coordinator[0] as bigint)];
+}
+
 describe("a mesh that was shut down", () => {
   it("rejects what is pending and everything later, and can be shut down again", async () => {
     const a = await openMesh();
     const pending = a.connect({ ...a.contact, nodeId: 5n, address: "127.0.0.1:9" });
     const accepting = a.accept(8n);
-    const outcomes = Promise.allSettled([pending, accepting]);
+    const outcomes = Promise.allSettled([pending, accepting, ...(await lookingForAPath(a))]);
     await Promise.all([a.shutdown(), a.shutdown()]);
     for (const outcome of await outcomes) {
       expect(outcome).toMatchObject({ status: "rejected", reason: { code: "shutdown" } });

@@ -163,6 +163,23 @@ describe("a node that has several coordinators to ask", () => {
     expect([outcome.path, lost]).toEqual(["punched", 2]);
   });
 
+  it.each(["port-restricted", "symmetric"] as const)(
+    "comes through when a peer behind a NAT of kind %s asks another one at the same time",
+    async (place) => {
+      const net = new NatNetwork({ conditions: { delayMs: 20 } });
+      const [a, b] = [net.join("port-restricted"), net.join(place)];
+      await net.advance(15_000);
+      const [one, other] = net.relays as [TraversingNode, TraversingNode];
+      const calls = [
+        a.nat.traversal.connectDirect(targetOf(b), [one.node.nodeId]),
+        b.nat.traversal.connectDirect(targetOf(a), [other.node.nodeId]),
+      ];
+      const outcomes = await net.within(Promise.all(calls));
+      expect(outcomes.map(({ path }) => path)).toEqual(["punched", "punched"]);
+      expect([pathOf(a, b), pathOf(b, a)]).not.toContain("relayed");
+    },
+  );
+
   it("is introduced by one that it reaches over a relay only", async () => {
     const net = new NatNetwork({ conditions: { delayMs: 20 } });
     const [a, b] = [net.join("port-restricted"), net.join("port-restricted")];

@@ -132,10 +132,13 @@ export class DirectConnector {
     const action = pairAction(reachability.natClass, host.natClassOf(nodeId));
     if (action === "direct") {
       const reflex = host.reflexOf(nodeId);
-      if (reflex === undefined && host.peer(nodeId) === undefined) {
-        throw new TraversalError("peer-not-reachable", "the peer's address is not known");
-      }
       const coordinators = this.#coordinators(nodeId, given);
+      if (reflex === undefined && coordinators.length === 0 && host.peer(nodeId) === undefined) {
+        throw new TraversalError(
+          "peer-not-reachable",
+          "the peer's address is not known, and nobody can be asked",
+        );
+      }
       // Behind a NAT its address may not answer, which takes a handshake long to find out.
       if (host.natClassOf(nodeId) !== "open" && coordinators.length > 0)
         await this.#relay(target, coordinators);
@@ -146,9 +149,12 @@ export class DirectConnector {
         throw new TraversalError("transport", "the peer's address does not answer, and there is no relay");
       }
       await this.#relay(target, coordinators);
+      const silent: ConnectionReason = "direct-silent";
       // Somebody is wrong about its NAT: a punch may still help.
-      const reason = coordinators.length === 0 ? "direct-silent" : await this.#punch(target, coordinators);
-      return this.#concluded(reason === "punched" || reason === "local-answered" ? reason : "direct-silent");
+      const reason = coordinators.length === 0 ? silent : await this.#punch(target, coordinators);
+      const isDirect = reason === "punched" || reason === "local-answered";
+      // Without an announced address it is the punch that says why.
+      return this.#concluded(isDirect || reflex === undefined ? reason : silent);
     }
     const coordinators = this.#coordinators(nodeId, given);
     if (coordinators.length === 0) {

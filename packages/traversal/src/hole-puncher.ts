@@ -25,6 +25,8 @@ const REPEAT_MS = 500;
 const REPEAT_REQUEST_MS = 1_000;
 /** Within the time in which coordinators of netmesh repeat an introduction as it was. */
 const MAX_REINTRODUCTIONS = 2;
+/** Coordinators whose introductions count in an attempt: this node's, and those that the peer may have asked. */
+const MAX_INTRODUCERS = 3;
 /** Acks per attempt: the first and two repetitions. */
 const MAX_ACKS = 3;
 /** Attempts that others may bring about at once. */
@@ -112,7 +114,7 @@ export class HolePuncher {
     const reflex = fromBlock(message.reflex);
     const known = this.#attempts.get(peer);
     if (known !== undefined && known.coordinator !== coordinator) {
-      this.counters.stray++;
+      this.#introducedAlso(known, coordinator, reflex, fireAtMs);
       return;
     }
     // Repeated for a repeated request.
@@ -130,7 +132,7 @@ export class HolePuncher {
     attempt.reflex = reflex;
     attempt.guesses = this.#guesses(peer, reflex);
     attempt.fireAtMs = fireAtMs;
-    attempt.punchId = punchIdOf(fireAtMs, peer, this.#host.nodeId);
+    this.#noteId(attempt, coordinator, fireAtMs);
     this.#host.awaitKeepAlives(peer, true);
     this.#after(attempt, this.#settings.punchDeadlineMs, () => this.#giveUp(attempt));
     const baseMs = this.#baseMs(attempt);
@@ -164,7 +166,8 @@ export class HolePuncher {
   heard(peer: bigint, punchId: number, source: SocketAddress): void {
     const attempt = this.#attempts.get(peer);
     // Nodes of Net 0.27 send 0.
-    const fits = attempt?.phase === "punching" && (punchId === 0 || punchId === attempt.punchId);
+    const fits =
+      attempt?.phase === "punching" && (punchId === 0 || [...attempt.punchIds.values()].includes(punchId));
     if (!fits || !isPunchTarget(source, this.#host.localAddress)) {
       this.counters.stray++;
       return;
@@ -198,6 +201,7 @@ export class HolePuncher {
       guesses: [],
       fireAtMs: 0n,
       punchId: 0,
+      punchIds: new Map(),
       heardAt: undefined,
       isAcked: false,
       acksSent: 0,
@@ -236,6 +240,28 @@ export class HolePuncher {
     if (this.#attempts.size >= MAX_ATTEMPTS) return false;
     const isKnown = this.#host.peer(peer) !== undefined || this.#host.reflexOf(peer)?.host === reflex.host;
     return isKnown && this.#unasked.take(coordinator, this.#timers.now());
+  }
+
+  /** The peer has asked, too, at the same time and somebody else: only its keep-alives are different for that. */
+  #introducedAlso(
+    attempt: PunchAttempt,
+    coordinator: bigint,
+    { host }: SocketAddress,
+    fireAtMs: bigint,
+  ): void {
+    const { peer, punchIds, reflex } = attempt;
+    const isThePeers = this.#host.reflexOf(peer)?.host === host || reflex?.host === host;
+    const hasRoom = punchIds.has(coordinator) || punchIds.size < MAX_INTRODUCERS;
+    if (!isThePeers || !hasRoom || !this.#unasked.take(coordinator, this.#timers.now())) {
+      this.counters.stray++;
+      return;
+    }
+    this.#noteId(attempt, coordinator, fireAtMs);
+  }
+
+  #noteId(attempt: PunchAttempt, coordinator: bigint, fireAtMs: bigint): void {
+    attempt.punchIds.set(coordinator, punchIdOf(fireAtMs, attempt.peer, this.#host.nodeId));
+    attempt.punchId = Math.min(...attempt.punchIds.values());
   }
 
   /** Time to the punch. The clocks of two nodes may differ: what makes no sense counts as the usual (T14). */

@@ -85,7 +85,7 @@ export class NatSweeper {
     const seen = (answers ?? []).filter((answer) => answer !== undefined);
     // A peer on the same network sees an address that means nothing outside.
     const outside = seen.filter(([, address]) => isGlobal(address));
-    const counted = outside.length > 0 ? outside : seen;
+    const counted = agreeing(outside.length > 0 ? outside : seen);
     const classifier = new NatClassifier();
     for (const [nodeId, address] of counted) classifier.observe(nodeId, address);
     const natClass = classifier.classify(host.localAddress, host.interfaceAddresses());
@@ -113,6 +113,16 @@ export class NatSweeper {
       });
     });
   }
+}
+
+/**
+ * The answers with the IP address that most have seen, the last such of several: one peer that errs or lies among three decides
+ * nothing. All of them when no two agree, as behind a NAT with many addresses.
+ */
+function agreeing(seen: readonly (readonly [bigint, SocketAddress])[]): typeof seen {
+  const groups = seen.map(([, { host }]) => seen.filter(([, other]) => other.host === host));
+  const largest = groups.reduce((best, group) => (group.length >= best.length ? group : best), []);
+  return largest.length < MIN_OBSERVATIONS ? seen : largest;
 }
 
 function isGlobal({ host, family }: SocketAddress): boolean {

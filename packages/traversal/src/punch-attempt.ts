@@ -40,7 +40,10 @@ export interface PunchAttempt {
   /** Further ports at which its NAT may let it out. */
   guesses: readonly SocketAddress[];
   fireAtMs: bigint;
+  /** What this node's keep-alives bear: the least of the ids below, so that both ends come to the same one. */
   punchId: number;
+  /** Ids that the peer's may bear, by coordinator: both ends may have asked, each another one. */
+  readonly punchIds: Map<bigint, number>;
   /** Source of the peer's keep-alives. */
   heardAt: SocketAddress | undefined;
   /** The peer says that it has heard this node. */

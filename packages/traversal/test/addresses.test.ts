@@ -35,11 +35,13 @@ describe("a target that somebody else has named", () => {
     "[ff02::1]:9",
     "[::]:9",
     "[fe80::1]:9",
+    "[febf::1]:9",
   ])("is not sent to at %s", (text) => expect(isPunchTarget(at(text), at("0.0.0.0:7000"))).toBe(false));
 
   it("may be this host when the socket is there, and any ordinary address", () => {
     expect(isPunchTarget(at("127.0.0.1:9"), at("127.0.0.1:7000"))).toBe(true);
     expect(isPunchTarget(at("192.168.1.2:9"), at("0.0.0.0:7000"))).toBe(true);
     expect(isPunchTarget(at("[2001:db8::1]:9"), at("[::]:7000"))).toBe(true);
+    expect(isPunchTarget(at("[fd00::1]:9"), at("[::]:7000"))).toBe(true);
   });
 });

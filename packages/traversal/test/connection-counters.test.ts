@@ -82,10 +82,16 @@ const SITUATIONS: readonly (readonly [string, Situation, string, readonly number
     [0, 0, 0],
   ],
   [
-    "nobody knows where the peer is, and there is no session with it",
-    { own: "open", remote: "open", prepare: ({ host }) => host.reflexes.clear() },
+    "nobody knows where the peer is, and the coordinator is not there",
+    { own: "open", remote: "open", prepare: ({ host }) => host.reflexes.clear(), withoutCoordinator: true },
     "peer-not-reachable",
     [0, 0, 0],
+  ],
+  [
+    "nobody knows where the peer is, and the coordinator leads there",
+    { own: "unknown", remote: "unknown", prepare: ({ host }) => host.reflexes.clear() },
+    "relayed no-introduction",
+    [0, 0, 1],
   ],
   ["no punch can help", { own: "symmetric", remote: "symmetric" }, "relayed no-way", [0, 0, 1]],
   [

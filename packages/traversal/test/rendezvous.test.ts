@@ -1,5 +1,6 @@
 import { decodeRendezvous, encodeRendezvous, type RendezvousMessage, Subprotocol } from "@netmesh/wire";
 import { describe, expect, it } from "vitest";
+import { punchIdOf } from "../src/hole-puncher.ts";
 import { PunchRejection } from "../src/index.ts";
 import { at, blockOf, COORDINATOR, introducedNode, node, PEER, REFLEX } from "./traversing-node.ts";
 
@@ -124,6 +125,19 @@ describe("a punch", () => {
     expect(awaited(lone)).toEqual([PEER]);
     traversal.keepAlive(PEER, 0, REFLEX);
     expect(host.sent).toMatchObject([[COORDINATOR, { type: "punch-ack", to: PEER }]]);
+  });
+
+  it("hears the peer by the introduction of another coordinator, too, which the peer has asked, but not at another address", async () => {
+    const { timers, host, traversal, tell, introduce } = introducedNode();
+    host.add(STRANGER, { isDirect: true });
+    introduce(BigInt(host.unixNow()) + 100n);
+    tell(STRANGER, introduction(ELSEWHERE, 5n));
+    tell(STRANGER, introduction(REFLEX, 7n));
+    await timers.advance(150);
+    traversal.keepAlive(PEER, punchIdOf(5n, PEER, host.nodeId), REFLEX);
+    expect(host.asked).toEqual([]);
+    traversal.keepAlive(PEER, punchIdOf(7n, PEER, host.nodeId), REFLEX);
+    expect(host.asked.map(([address]) => address)).toEqual([REFLEX.key]);
   });
 
   it("is not displaced by the same introduction again, nor by one of another coordinator", async () => {

@@ -108,6 +108,17 @@ describe("a sweep", () => {
     },
   );
 
+  it.each([0, 1, 2])("is not led astray by one peer of three that lies (%i)", async (liar) => {
+    const { timers, host, traversal, answer } = node();
+    const ids = [4n, 5n, 6n];
+    for (const [i, id] of ids.entries()) host.add(id, { isDirect: true, address: at(`198.51.100.2${i}:1`) });
+    const sweep = traversal.reclassify();
+    for (const [i, id] of ids.entries()) answer(id, at(i === liar ? "44.9.9.9:53" : "44.1.2.3:9"));
+    await timers.advance(10);
+    await sweep;
+    expect([traversal.natClass, traversal.reflex?.key]).toEqual(["cone", "44.1.2.3:9"]);
+  });
+
   it("is over when its peers say nothing, although one was asked by the application, too", async () => {
     const { timers, host, traversal, kindOf } = node();
     for (const [i, id] of [PEER, COORDINATOR].entries()) {
@@ -225,6 +236,20 @@ describe("looking for a path to a node", () => {
     expect(attempts).toEqual([
       { own: "unknown", remote: "unknown", path: "none", reason: "peer-not-reachable", count: 1 },
     ]);
+  });
+
+  it("is over as soon as the session has moved to the announced address", async () => {
+    const { timers, host, traversal } = node();
+    traversal.forceClass("open");
+    host.add(PEER);
+    host.reflexes.set(PEER, REFLEX);
+    const call = traversal.connectDirect({ nodeId: PEER, publicKey: new Uint8Array(32) });
+    await timers.advance(10);
+    expect(host.asked.map(([address]) => address)).toEqual([REFLEX.key]);
+    host.add(PEER, { isDirect: true, address: REFLEX });
+    traversal.pathChanged(PEER, REFLEX, true);
+    expect(await call).toEqual({ path: "direct", reason: "direct-answered" });
+    expect(timers.now()).toBe(10);
   });
 
   it("ends as transport when no session comes about, whatever the classes", async () => {

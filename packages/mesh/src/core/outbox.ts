@@ -1,6 +1,6 @@
 import type { PacketMemory } from "@netmesh/crypto";
 import { type PacketSlot, SlotRing } from "@netmesh/pool";
-import { FairScheduler } from "@netmesh/routing";
+import { FairScheduler, PriorityShares } from "@netmesh/routing";
 import { DatagramBatch, RoutingFlags, readU32, type SocketAddress } from "@netmesh/wire";
 
 /** Slots that may be waiting for the transport at once. */
@@ -13,6 +13,8 @@ const MAX_QUEUED = 16_384;
 const MAX_QUEUED_BYTES = 16 * 1_024 * 1_024;
 /** Packets that leave the queues at once. */
 const REFILL = 64;
+/** Of those the most that one source can have by the priority flag, which anybody can set. */
+const PRIORITY_PER_SOURCE = REFILL / 8;
 /** Memory for copies: most datagrams fit, and so many buffers are kept. */
 const COPY_BYTES = 2_048;
 const MAX_SPARES = 1_024;
@@ -28,7 +30,8 @@ type Holder = PacketSlot | Uint8Array | undefined;
  * Datagrams on their way to the transport. As long as it takes everything they go in the order in which they come, without a copy.
  *
  * Once it does not, what is left waits, and what comes after waits in a queue of its source: this node is one, and the source of every
- * packet that is forwarded. The queues take turns, packets with the priority flag before all others, and leave grouped by next hop.
+ * packet that is forwarded. The queues take turns, and leave grouped by next hop. Up to 8 packets of a source with the priority flag go
+ * before all others; further ones wait in its queue, and after 16 in a row another queue has its turn.
  * Bounds: 1024 packets of this node, whatever others send; 1024 of each other source, 16 384 of all others and 16 MiB. Whatever
  * exceeds them is refused.
  */
@@ -41,6 +44,7 @@ export class Outbox {
   readonly #isBorrowed: boolean[] = [];
   readonly #ring: SlotRing;
   readonly #scheduler: FairScheduler;
+  readonly #shares: PriorityShares;
   /** Whose bytes wait in the queues. */
   readonly #queued = new Map<Uint8Array, Holder>();
   readonly #spares: Uint8Array[] = [];
@@ -63,6 +67,7 @@ export class Outbox {
     this.#ownLo = ownLo;
     // Not 0, under which the others are.
     this.#ownHi = ownHi === 0 ? 1 : ownHi;
+    this.#shares = new PriorityShares(PRIORITY_PER_SOURCE, hashSeed);
     this.#scheduler = new FairScheduler({
       hashSeed,
       maxPackets: MAX_QUEUED + CAPACITY,
@@ -133,6 +138,7 @@ export class Outbox {
     for (let i = 0; i < REFILL; i++) {
       const packet = this.#scheduler.dequeue();
       if (packet === undefined) break;
+      if (packet.isPriority) this.#shares.left(packet.bytes);
       packets.push({ bytes: packet.bytes, to: packet.nextHop });
     }
     // By next hop, so that the transport can join what goes there; the order of each is kept.
@@ -209,11 +215,13 @@ export class Outbox {
   #enqueueCopy(bytes: Uint8Array, to: SocketAddress): boolean {
     if (this.#foreign >= MAX_QUEUED || this.#foreignBytes + bytes.length > MAX_QUEUED_BYTES) return false;
     const copy = this.#copy(bytes);
-    const isPriority = ((bytes[FLAGS_AT] as number) & RoutingFlags.PRIORITY) !== 0;
+    const hasFlag = ((bytes[FLAGS_AT] as number) & RoutingFlags.PRIORITY) !== 0;
+    const isPriority = hasFlag && this.#shares.hasRoom(bytes);
     if (!this.#enqueue(copy.subarray(0, bytes.length), to, copy, readU32(bytes, SOURCE_AT), 0, isPriority)) {
       this.#free(copy);
       return false;
     }
+    if (isPriority) this.#shares.entered(bytes);
     this.#foreign++;
     this.#foreignBytes += bytes.length;
     return true;
