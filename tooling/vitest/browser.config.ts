@@ -22,8 +22,12 @@ export default defineConfig({
   test: {
     name: "browser",
     include: neutral.map((name) => `packages/${name}/test/**/*.test.ts`),
-    // What their entry points for Node do is tested in Node alone.
-    exclude: ["packages/*/test/node/**"],
+    // What their entry points for Node do is tested in Node alone, and so are long simulations that ask nothing of the platform.
+    exclude: [
+      "packages/*/test/node/**",
+      "packages/compute/test/model/**",
+      "packages/mesh/test/{handshake-tampering,healing,path-mtu,random-scenarios,rekeying}.test.ts",
+    ],
     testTimeout: 60_000,
     // After all packages have passed in Node, when run together with them.
     sequence: { groupOrder: 1 },

@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type UserWorkspaceConfig } from "vitest/config";
 import { project } from "./index.js";
@@ -22,8 +21,8 @@ export default defineConfig({
       onSocket("portable", { mode: "portable" }),
       onSocket("batched", { mode: "batched", offload: false }),
     ],
-    // One more than there are cores: tests with real sockets and processes wait for most of their time.
-    maxWorkers: availableParallelism() + 1,
+    // All of them, not all but one, of which two cores would leave one.
+    maxWorkers: "100%",
     reporters: ["default", fileURLToPath(new URL("./summary.js", import.meta.url))],
     coverage: {
       provider: "v8",

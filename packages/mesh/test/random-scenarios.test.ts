@@ -160,7 +160,7 @@ class Scenario {
 }
 
 describe("whatever happens to four nodes", () => {
-  const BLOCKS = 8;
+  const BLOCKS = 5;
   const SEEDS_PER_BLOCK = 25;
   it.each(Array.from({ length: BLOCKS }, (_, i) => i * SEEDS_PER_BLOCK + 1))(
     "streams deliver a prefix of what was written, and nothing grows (25 seeds from %i)",

@@ -260,7 +260,7 @@ describe("the keys of a session", () => {
 describe("renewal on a bad network", () => {
   const REKEYS = 500;
 
-  it.each([1, 2, 3, 4])(
+  it.each([1, 2])(
     `loses, repeats and reorders nothing of two busy streams over ${REKEYS} epochs (seed %i)`,
     (seed) => {
       withSeeds([seed], () => {
