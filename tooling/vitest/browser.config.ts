@@ -29,8 +29,6 @@ export default defineConfig({
       "packages/mesh/test/{handshake-tampering,healing,path-mtu,random-scenarios,rekeying}.test.ts",
     ],
     testTimeout: 60_000,
-    // After all packages have passed in Node, when run together with them.
-    sequence: { groupOrder: 1 },
     browser: {
       enabled: true,
       headless: true,
