@@ -26,6 +26,7 @@ export default defineConfig({
     exclude: [
       "packages/*/test/node/**",
       "packages/compute/test/model/**",
+      "packages/crypto/test/token-cache.test.ts",
       "packages/mesh/test/{handshake-tampering,healing,path-mtu,random-scenarios,rekeying}.test.ts",
     ],
     testTimeout: 60_000,

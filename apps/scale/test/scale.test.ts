@@ -10,7 +10,7 @@ import { makeTopology, TOPOLOGIES } from "../src/topology.ts";
 
 const SMALL: ExperimentOptions = {
   topology: "random",
-  nodes: 20,
+  nodes: 15,
   mode: "scoped",
   seed: 3,
   withFailures: true,
