@@ -1,6 +1,7 @@
 import { DaemonError, hexId } from "../errors.ts";
 import type { Departures, TravelSnapshot } from "./departures.ts";
 import {
+  asMigrationError,
   type FailureReason,
   failureOf,
   MigrationError,
@@ -511,10 +512,4 @@ function alreadyMigrating(originHash: bigint): MigrationError {
 
 function unavailable(originHash: bigint, node: bigint): MigrationError {
   return new MigrationError("target-unavailable", `no session with ${hexId(node)}`, { originHash, node });
-}
-
-function asMigrationError(originHash: bigint, error: unknown): MigrationError {
-  if (error instanceof MigrationError) return error;
-  const text = error instanceof Error ? error.message : String(error);
-  return new MigrationError("state-failed", text, { originHash, cause: error });
 }

@@ -1,5 +1,5 @@
 import { readU16, writeU16 } from "@netmesh/wire";
-import { DaemonError, type DaemonErrorCode, type DaemonErrorDetails, hexId } from "../errors.ts";
+import { DaemonError, type DaemonErrorCode, type DaemonErrorDetails, hexId, messageOf } from "../errors.ts";
 
 /** Why a migration failed, as peers tell each other (§22). Only `not-ready` is worth another try. */
 export type FailureReason =
@@ -97,8 +97,7 @@ export function describeFailure(reason: FailureReason): string {
 
 /** The reason that tells a peer about an error here. */
 export function failureOf(error: unknown): FailureReason {
-  if (!(error instanceof DaemonError))
-    return stateFailed(error instanceof Error ? error.message : String(error));
+  if (!(error instanceof DaemonError)) return stateFailed(messageOf(error));
   switch (error.code) {
     case "not-ready":
     case "factory-not-found":
@@ -133,6 +132,12 @@ export class MigrationError extends DaemonError {
     this.failure = details.failure;
     this.size = details.size;
   }
+}
+
+/** The error as one of a migration: itself, or `state-failed` with it as the cause. */
+export function asMigrationError(originHash: bigint, error: unknown): MigrationError {
+  if (error instanceof MigrationError) return error;
+  return new MigrationError("state-failed", messageOf(error), { originHash, cause: error });
 }
 
 /** The error of a migration that a peer, or the retries, ended. */

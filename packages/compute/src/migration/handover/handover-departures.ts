@@ -6,6 +6,7 @@ import { type StateSnapshot, snapshotSize } from "../../state/snapshot.ts";
 import { backoffMs, MAX_MIGRATIONS } from "../conductor.ts";
 import type { Departures } from "../departures.ts";
 import {
+  asMigrationError,
   decodeFailureReason,
   type FailureReason,
   MigrationError,
@@ -412,13 +413,7 @@ export class HandoverDepartures implements MigrationOwner {
       this.#step(handover, "copied");
       await stream.close();
     } catch (error) {
-      const text = messageOf(error);
-      this.#abort(
-        handover,
-        error instanceof MigrationError
-          ? error
-          : new MigrationError("state-failed", text, { originHash, cause: error }),
-      );
+      this.#abort(handover, asMigrationError(originHash, error));
     }
   }
 
@@ -563,14 +558,7 @@ export class HandoverDepartures implements MigrationOwner {
     job.timer = this.time.after(backoffMs(attempts, leftMs), () => {
       this.#waiting.delete(originHash);
       migration.enter("snapshot");
-      this.#attempt(job).catch((error: unknown) => {
-        const text = messageOf(error);
-        migration.fail(
-          error instanceof MigrationError
-            ? error
-            : new MigrationError("state-failed", text, { originHash, cause: error }),
-        );
-      });
+      this.#attempt(job).catch((error: unknown) => migration.fail(asMigrationError(originHash, error)));
     });
   }
 
